@@ -1,0 +1,1 @@
+"""The instructor's side: release, grade, feedback, export. Not part of what students install."""

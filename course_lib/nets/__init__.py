@@ -1,0 +1,1 @@
+"""Layer stacks, each once."""
