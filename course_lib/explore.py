@@ -54,7 +54,7 @@ def choice(*options: Any, start: Any = None, label: str = "") -> Control:
 
 
 def explore(draw: Callable[..., None], **controls: Control) -> None:
-    """Show `draw(**values)` with its controls. Headless, an exception in `draw` is raised; else it is shown in place."""
+    """Show `draw(**values)` with its controls; headless, an exception in `draw` is raised, else shown in place."""
     start = {name: control.start for name, control in controls.items()}
     headless = bool(os.environ.get("COURSE_HEADLESS"))
     if not headless:
