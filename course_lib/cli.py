@@ -29,6 +29,11 @@ app = typer.Typer(
 )
 
 
+@app.callback()
+def _course() -> None:
+    """Run, release, grade and publish the course on networks that generate."""
+
+
 def _register() -> None:
     for name in COMMANDS:
         package = name.rpartition(".")[0]
