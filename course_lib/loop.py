@@ -8,6 +8,8 @@ Plotting, annealing and stopping are ordinary statements in the reader's own loo
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import itertools
 import math
 import os
@@ -238,7 +240,7 @@ def load_system_state(system: Any, state: dict[str, Any]) -> None:
             if isinstance(value, torch.Generator):
                 value.set_state(state[path])
             elif hasattr(value, "load_state_dict"):
-                value.load_state_dict(state[path])
+                value.load_state_dict(copy.deepcopy(state[path]))  # optimizers would share the tensors
             elif isinstance(value, torch.Tensor):
                 with torch.no_grad():
                     value.copy_(state[path])
@@ -351,4 +353,5 @@ def write_atomically(path: Path, write: Callable[[Any], None]) -> None:
             "free some disk space or choose another folder, then run again."
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
