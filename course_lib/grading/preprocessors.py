@@ -1,0 +1,62 @@
+"""Two corrections of nbgrader's defaults, named in nbgrader_config.py so that the plain tools have them too."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from nbgrader.preprocessors import NbGraderPreprocessor
+from nbgrader.utils import is_grade, is_solution
+
+BEGIN_HIDDEN, END_HIDDEN = "BEGIN HIDDEN TESTS", "END HIDDEN TESTS"
+# How IPython heads the frame of a cell in a traceback: "Cell In[7], line 3"; the first one is the cell that was run.
+CELL_LINE = re.compile(r"Cell In\s*\[\d+\], line (\d+)")
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class HarmlessStderr(NbGraderPreprocessor):
+    """Show what a test cell printed to stderr as ordinary output.
+
+    nbgrader takes any stderr in a test cell for a failure, so a correct answer that makes torch or NumPy warn would
+    lose its points. An exception is still an exception.
+    """
+
+    def preprocess_cell(self, cell: Any, resources: Any, index: int) -> tuple[Any, Any]:
+        if cell.cell_type == "code" and is_grade(cell):
+            for output in cell.outputs:
+                if output.output_type == "stream":
+                    output.name = "stdout"
+        return cell, resources
+
+
+class HideHiddenTests(NbGraderPreprocessor):
+    """Take hidden tests, and the tracebacks that quote them, out of the feedback.
+
+    A failed visible check keeps its message, for that is written to teach; a failed hidden test says only that it
+    failed and with which kind of error.
+    """
+
+    def preprocess_cell(self, cell: Any, resources: Any, index: int) -> tuple[Any, Any]:
+        if cell.cell_type != "code" or not is_grade(cell) or is_solution(cell):
+            return cell, resources
+        kept, hidden, inside = [], set(), False
+        for number, line in enumerate(cell.source.split("\n"), start=1):
+            inside = inside or BEGIN_HIDDEN in line
+            if inside:
+                if not hidden or number - 1 not in hidden:
+                    kept.append("# Hidden tests ran here.")
+                hidden.add(number)
+            else:
+                kept.append(line)
+            inside = inside and END_HIDDEN not in line
+        if not hidden:
+            return cell, resources
+        cell.source = "\n".join(kept)
+        for output in cell.outputs:
+            if output.output_type == "error":
+                place = CELL_LINE.search(ANSI.sub("", "\n".join(output.traceback)))
+                visible = place is not None and int(place.group(1)) not in hidden
+                sentence = f"{output.ename}: {output.evalue}" if visible else f"A hidden test failed: {output.ename}"
+                output.evalue = output.evalue if visible else ""
+                output.traceback = [sentence]
+        return cell, resources
