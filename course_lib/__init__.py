@@ -28,7 +28,7 @@ def start(budget: str = "auto", seed: int = 0, device: str = "auto") -> Session:
     Args:
         budget: "smoke", "laptop", "gpu", "paper", or "auto" (gpu where CUDA is present, else laptop).
         seed: seeds Python, NumPy and torch.
-        device: "auto", "cpu", "cuda", "cuda:1", "mps".
+        device: "auto", "cpu", "cuda", "cuda:1", "mps"; "auto" is what COURSE_DEVICE says, where it is set.
 
     Returns:
         (device, budget); prints one line that says what was chosen.
@@ -36,13 +36,15 @@ def start(budget: str = "auto", seed: int = 0, device: str = "auto") -> Session:
     Raises:
         CourseError: the device or the budget does not exist.
     """
+    import os
+
     import torch
 
     from course_lib.budget import Budget
     from course_lib.device import choose_device, describe, seed_everything
     from course_lib.draw import use_style
 
-    chosen = choose_device(device)
+    chosen = choose_device(os.environ.get("COURSE_DEVICE", "auto") if device == "auto" else device)
     rung = Budget.choose(budget, chosen)
     seed_everything(seed)
     use_style()

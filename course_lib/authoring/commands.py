@@ -8,7 +8,7 @@ import typer
 
 
 def register(app: typer.Typer) -> None:
-    """Add build to the command line."""
+    """Add build and run to the command line."""
 
     @app.command()
     def build(
@@ -23,3 +23,26 @@ def register(app: typer.Typer) -> None:
         from course_lib.authoring.build import build_command
 
         raise typer.Exit(build_command(check))
+
+    @app.command()
+    def run(
+        notebooks: Annotated[
+            list[str] | None, typer.Argument(help="Lectures or solved problem sets by name; all lectures unless given.")
+        ] = None,
+        budget: Annotated[str, typer.Option(help="smoke, laptop, gpu, paper, or auto (by the device).")] = "auto",
+        jobs: Annotated[int, typer.Option(help="How many notebooks at a time; above 1, each has one thread.")] = 1,
+        timeout: Annotated[
+            float | None, typer.Option(help="Limit of each notebook in minutes; by the budget unless given.")
+        ] = None,
+        seed: Annotated[int, typer.Option(help="The seed every notebook starts from.")] = 0,
+        device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    ) -> None:
+        """Execute notebooks, judge their learning outcomes, and leave them with their HTML in build/notebooks.
+
+        Exits with 1 where a cell raised, an outcome was missed, or a notebook reached its time limit.
+
+        Example: course run 01_backprop --budget smoke --jobs 2
+        """
+        from course_lib.authoring.running import run_command
+
+        raise typer.Exit(run_command(notebooks or [], budget, jobs, timeout, seed, device))

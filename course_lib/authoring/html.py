@@ -1,0 +1,63 @@
+"""An executed notebook as one HTML file that needs nothing else: pictures inside, formulas as MathML, no scripts."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from nbconvert.exporters import HTMLExporter
+from nbconvert.exporters.html import contextfilter
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+
+# What latex2mathml does not know, in words that it does.
+RENAMED = {r"\begin{aligned}": r"\begin{align*}", r"\end{aligned}": r"\end{align*}", r"\lvert": "|", r"\rvert": "|"}
+REMOTE_SCRIPT = re.compile(r'<script[^>]*\bsrc="(?:https?:)?(?://[^"]*)?"[^>]*>\s*</script>', re.IGNORECASE)
+BOLD = re.compile(r'mathvariant="bold(?:-italic)?"')  # not in MathML Core, which is what browsers draw
+
+
+def mathml(latex: str, *, block: bool) -> str:
+    """LaTeX as MathML; what cannot be converted stays as it was written, between its dollars."""
+    from latex2mathml.converter import convert
+
+    source = latex.strip()
+    for old, new in RENAMED.items():
+        source = source.replace(old, new)
+    try:
+        converted = convert(source, display="block" if block else "inline")
+    except Exception:  # the converter raises whatever its parser trips over
+        dollars = "$$" if block else "$"
+        return f"<code>{dollars}{_escape(latex)}{dollars}</code>"
+    return BOLD.sub('style="font-weight:bold"', converted.replace("<mi>&</mi>", ""))
+
+
+def _escape(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+class _Renderer(IPythonRenderer):
+    def block_math(self, body: str) -> str:
+        return mathml(body, block=True)
+
+    def inline_math(self, body: str) -> str:
+        return mathml(body, block=False)
+
+    def latex_environment(self, name: str, body: str) -> str:
+        return mathml(rf"\begin{{{name}}}{body}\end{{{name}}}", block=True)
+
+
+class Exporter(HTMLExporter):
+    """nbconvert's HTML, made to stand alone."""
+
+    @contextfilter
+    def markdown2html(self, context: Any, source: str) -> str:
+        cell = context.get("cell", {})
+        renderer = _Renderer(escape=False, attachments=cell.get("attachments", {}), embed_images=True)
+        return MarkdownWithMath(renderer=renderer).render(source)
+
+
+def to_html(notebook: Any, title: str) -> str:
+    """The text of the HTML file of an executed notebook (a `nbformat` node)."""
+    body, _ = Exporter(embed_images=True, mathjax_url="", require_js_url="").from_notebook_node(
+        notebook, resources={"metadata": {"name": title}}
+    )
+    return REMOTE_SCRIPT.sub("", body)

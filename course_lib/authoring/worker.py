@@ -1,0 +1,128 @@
+"""One notebook in one process: `python -m course_lib.authoring.worker` reads a job from standard input and runs it.
+
+The job is one line of JSON: {"notebook": text, "output": path, "parameters": {...}, "cwd": path}. What happens is told
+on standard output, a line of JSON each: {"cell": cells done, "of": cells}, at the end {"end": "ok" | "raised" | "died"
+| "broken", "message": str}. Standard input stays open as long as the parent lives; when it closes, this process and its
+kernel end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+
+def tell(**message: Any) -> None:
+    """One line to the parent."""
+    sys.__stdout__.write(json.dumps(message) + "\n")
+    sys.__stdout__.flush()
+
+
+def end_tree() -> None:
+    """Kill every descendant of this process, the kernel above all."""
+    import psutil
+
+    for child in psutil.Process().children(recursive=True):
+        try:
+            child.kill()
+        except psutil.NoSuchProcess:
+            continue
+
+
+def _die_with_parent() -> None:
+    sys.stdin.read()  # returns when the other end is closed, however the parent ended
+    end_tree()
+    os._exit(1)
+
+
+def use_this_python(folder: Path) -> None:
+    """Make `python3` mean the interpreter that runs this, whatever kernels the user has installed.
+
+    JUPYTER_PATH is searched before every folder of the user or of the environment. IPython's own folder is a fresh one
+    too, so that no start-up file or history of the user takes part.
+    """
+    kernel = folder / "kernels" / "python3"
+    kernel.mkdir(parents=True)
+    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    (kernel / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "Python 3", "language": "python"}))
+    os.environ["JUPYTER_PATH"] = str(folder)
+    os.environ["JUPYTER_RUNTIME_DIR"] = str(folder / "runtime")
+    os.environ["IPYTHONDIR"] = str(folder / "ipython")
+
+
+def execute(job: dict[str, Any]) -> tuple[str, str]:
+    """Run the notebook with papermill; how it ended, and the error in words.
+
+    Returns:
+        ("ok", ""), ("raised", the cell's traceback), ("died", which cell) or ("broken", why it did not start).
+    """
+    sys.modules["rfc3987_syntax"] = None  # jsonschema does without it; importing it costs more than a small notebook
+
+    import nbformat
+    import papermill
+    from nbclient.exceptions import DeadKernelError
+    from papermill.engines import NBClientEngine, papermill_engines
+    from papermill.exceptions import PapermillExecutionError
+
+    at = {"cell": 0}
+
+    class Telling(NBClientEngine):
+        """papermill's engine, telling the parent about each cell."""
+
+        @classmethod
+        def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **kwargs: Any) -> Any:
+            complete = nb_man.cell_complete
+
+            def told(cell: Any, cell_index: int | None = None, **more: Any) -> None:
+                complete(cell, cell_index=cell_index, **more)
+                at["cell"] = (cell_index or 0) + 1
+                tell(cell=at["cell"], of=len(nb_man.nb.cells))
+
+            nb_man.cell_complete = told
+            tell(cell=0, of=len(nb_man.nb.cells))
+            return super().execute_managed_notebook(nb_man, kernel_name, **kwargs)
+
+    papermill_engines.register("course", Telling)
+    notebook = nbformat.reads(job["notebook"], as_version=4)
+    try:
+        papermill.execute_notebook(
+            notebook,
+            job["output"],
+            parameters=job["parameters"],
+            engine_name="course",
+            kernel_name="python3",
+            progress_bar=False,
+            cwd=job["cwd"],
+            start_timeout=120,
+        )
+    except PapermillExecutionError as error:
+        return "raised", f"Cell [{error.exec_count}] raised {error.ename}.\n" + "\n".join(error.traceback)
+    except DeadKernelError:
+        return "died", f"The kernel died in cell {max(1, at['cell'])}; most often the machine ran out of memory."
+    except Exception as error:  # a kernel that does not start, a full disk
+        return "broken", f"{type(error).__name__}: {error}"
+    return "ok", ""
+
+
+def main() -> None:
+    """Run the job that the parent sends."""
+    job = json.loads(sys.stdin.readline())
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    with tempfile.TemporaryDirectory(prefix="course-run-", ignore_cleanup_errors=True) as folder:
+        use_this_python(Path(folder))
+        try:
+            end, message = execute(job)
+        finally:
+            end_tree()
+    tell(end=end, message=message)
+    sys.stdout.flush()
+    os._exit(0)  # threads of the dead kernel's client may still wait
+
+
+if __name__ == "__main__":
+    main()
