@@ -40,6 +40,7 @@ CORES = os.cpu_count() or 1
 PRELOAD = (
     "numpy",
     "torch",
+    "torch._dynamo",  # what the first optimizer and the first assert_close import, for seconds
     "matplotlib.pyplot",
     "IPython.display",
     "sklearn.datasets",
