@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 
 def register(app: typer.Typer) -> None:
-    """Add build and run to the command line."""
+    """Add build, run, badges and publish to the command line."""
 
     @app.command()
     def build(
@@ -46,3 +47,29 @@ def register(app: typer.Typer) -> None:
         from course_lib.authoring.running import run_command
 
         raise typer.Exit(run_command(notebooks or [], budget, jobs, timeout, seed, device))
+
+    @app.command()
+    def badges(
+        check: Annotated[
+            bool, typer.Option("--check", help="Change nothing; exit 1 where an address differs.")
+        ] = False,
+    ) -> None:
+        """Write the address in pyproject.toml, [tool.course], into every Colab badge and install line.
+
+        Example: course badges
+        """
+        from course_lib.authoring.badges import badges_command
+
+        raise typer.Exit(badges_command(check))
+
+    @app.command()
+    def publish(
+        folder: Annotated[Path, typer.Argument(metavar="DIR", help="New, empty, or an earlier publication.")],
+    ) -> None:
+        """Make the students' repository: lectures, released problem sets, the library without the instructor's side.
+
+        Example: course publish ../students
+        """
+        from course_lib.authoring.publish import publish_command
+
+        raise typer.Exit(publish_command(folder))

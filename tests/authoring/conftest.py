@@ -94,7 +94,9 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (root / "pyproject.toml").write_text(PYPROJECT)
     (root / "README.md").write_text("# A course\n")
     (root / "notebooks/01_first.py").write_text(HEADER + LECTURE)
-    (root / "notebooks/02_second.py").write_text(HEADER + LECTURE.replace("First", "Second").replace("01_f", "02_s"))
+    (root / "notebooks/02_second.py").write_text(
+        HEADER + LECTURE.replace("First", "Second").replace("01_first", "02_second")
+    )
     (root / "solutions/ps01_first/ps01_first.py").write_text(HEADER + ASSIGNMENT)
     monkeypatch.chdir(root)
     return root
