@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from course_lib.errors import CourseError
@@ -20,93 +19,39 @@ from course_lib.scratch import (
     Tanh,
     gradient_check,
 )
+from course_lib.scratch.compare import RANDOM, Case, difference_from_torch
+from course_lib.scratch.planted import ConvOverwrites, LinearMeanBias
 
-SHAPES = 100
-CLOSE = {"rtol": 1e-6, "atol": 1e-9}
-
-
-def same_as_torch(layer, function, x, *more):
-    """Forward, input gradient and parameter gradients of `layer` equal autograd's through `function(x, **w)`."""
-    y = layer.forward(x, *more)
-    r = np.random.default_rng(1).normal(size=np.shape(y))
-    dz_dx = layer.backward(r)
-    tx = torch.tensor(x, requires_grad=True)
-    tw = {name: torch.tensor(w, requires_grad=True) for name, w in layer.w.items()}
-    ty = function(tx, **tw)
-    ty.backward(torch.as_tensor(r))
-    np.testing.assert_allclose(y, ty.detach().numpy(), **CLOSE)
-    assert dz_dx.shape == x.shape
-    np.testing.assert_allclose(dz_dx, tx.grad.numpy(), **CLOSE)
-    assert set(layer.dz_dw) == set(tw)
-    for name, w in tw.items():
-        np.testing.assert_allclose(layer.dz_dw[name], w.grad.numpy(), **CLOSE, err_msg=name)
-
-
-def random_linear(rng):
-    n, inputs, outputs = rng.integers(1, 8, 3)
-    return Linear(inputs, outputs, rng=rng), F.linear, rng.normal(size=(n, inputs)), ()
-
-
-def random_conv(rng):
-    kernel, stride, padding = rng.integers(1, 5, 2), rng.integers(1, 5, 2), rng.integers(0, 4, 2)
-    n, s, t = rng.integers(1, 4, 3)
-    h, w = np.maximum(rng.integers(1, 10, 2), kernel - 2 * padding)  # any size into which the window fits
-    layer = Conv2d(s, t, tuple(kernel), rng=rng, stride=tuple(stride), padding=tuple(padding))
-    layer.w["bias"] += rng.normal(size=t)
-    return (
-        layer,
-        lambda x, weight, bias: F.conv2d(x, weight, bias, stride=tuple(stride), padding=tuple(padding)),
-        rng.normal(size=(n, s, h, w)),
-        (),
-    )
-
-
-def random_pool(rng):
-    kernel, stride = rng.integers(1, 5, 2), rng.integers(1, 5, 2)
-    padding = rng.integers(0, kernel // 2 + 1)
-    h, w = np.maximum(rng.integers(1, 10, 2), kernel - 2 * padding)
-    n, c = rng.integers(1, 4, 2)
-    # whole numbers half of the time: then windows hold ties, and the first of the largest must win, as in torch
-    x = rng.integers(-2, 3, (n, c, h, w)).astype(float) if rng.random() < 0.5 else rng.normal(size=(n, c, h, w))
-    layer = MaxPool2d(tuple(kernel), stride=tuple(stride), padding=tuple(padding))
-    return layer, lambda x: F.max_pool2d(x, tuple(kernel), tuple(stride), tuple(padding)), x, ()
-
-
-def random_array(rng):
-    x = 3 * rng.normal(size=tuple(rng.integers(1, 5, rng.integers(1, 5))))
-    x.flat[0] = 0.0  # where torch, too, says that a ReLU passes nothing
-    return x
-
-
-def random_loss(rng):
-    n, k = rng.integers(1, 7, 2)
-    labels = rng.integers(0, k, n)
-    return (
-        SoftmaxCrossEntropy(),
-        lambda s: F.cross_entropy(s, torch.as_tensor(labels)),
-        3 * rng.normal(size=(n, k)),
-        (labels,),
-    )
-
-
-RANDOM = {
-    "Linear": random_linear,
-    "Conv2d": random_conv,
-    "MaxPool2d": random_pool,
-    "ReLU": lambda rng: (ReLU(), torch.relu, random_array(rng), ()),
-    "Tanh": lambda rng: (Tanh(), torch.tanh, random_array(rng), ()),
-    "Sigmoid": lambda rng: (Sigmoid(), torch.sigmoid, random_array(rng), ()),
-    "Flatten": lambda rng: (Flatten(), nn.Flatten(), rng.normal(size=tuple(rng.integers(1, 5, 4))), ()),
-    "SoftmaxCrossEntropy": random_loss,
-}
+SHAPES, CLOSE = 100, 1e-6
 
 
 @pytest.mark.parametrize("name", RANDOM)
 def test_equals_torch_over_random_shapes(name):
     rng = np.random.default_rng(0)
     for _ in range(SHAPES):
-        layer, function, x, more = RANDOM[name](rng)
-        same_as_torch(layer, function, x, *more)
+        case = RANDOM[name](rng)
+        differences = difference_from_torch(case)
+        assert set(differences) == {"y", "x", *case.layer.w}
+        assert max(differences.values()) <= CLOSE, f"{name} {case.x.shape}: {differences}"
+
+
+def test_the_comparison_with_torch_sees_a_wrong_backward():
+    rng = np.random.default_rng(0)
+    wrong = LinearMeanBias(4, 3, rng=rng)
+    assert difference_from_torch(Case(wrong, F.linear, rng.normal(size=(5, 4))))["bias"] > 0.1
+    wrong = ConvOverwrites(2, 3, 3, rng=rng)
+    assert difference_from_torch(Case(wrong, F.conv2d, rng.normal(size=(2, 2, 5, 5))))["x"] > 0.1
+
+
+def test_the_random_windows_overlap_leave_gaps_and_miss_the_end():
+    """The hundred shapes hold what breaks convolutions: stride > kernel, a rest at the end, padding, no padding."""
+    rng, seen = np.random.default_rng(0), set()
+    for _ in range(SHAPES):
+        layer, _, x, _ = RANDOM["Conv2d"](rng)
+        for size, k, s, p in zip(x.shape[2:], layer.w["weight"].shape[2:], layer.stride, layer.padding, strict=True):
+            seen |= {"overlap" if s < k else "gap" if s > k else "side by side", "padding" if p else "none"}
+            seen |= {"rest" if (size + 2 * p - k) % s else "exact"}
+    assert seen == {"overlap", "gap", "side by side", "padding", "none", "rest", "exact"}
 
 
 @pytest.mark.parametrize("name", RANDOM)
@@ -141,7 +86,9 @@ def test_sequential_equals_torch_end_to_end():
         x = torch.tanh(F.conv2d(x, w["3.weight"], w["3.bias"], stride=2))
         return torch.sigmoid(F.linear(x.flatten(1), w["6.weight"], w["6.bias"]))
 
-    same_as_torch(network, torch_network, rng.normal(size=(3, 2, 4, 8)))
+    differences = difference_from_torch(Case(network, torch_network, rng.normal(size=(3, 2, 4, 8))))
+    assert len(differences) == 8
+    assert max(differences.values()) <= CLOSE
 
 
 def test_sequential_equals_central_differences():
