@@ -67,8 +67,8 @@ class GAN:
         self.instance_noise, self.draw_noise = instance_noise, draw_noise
         self.feature_matching, self.conditional, self.mixed = feature_matching, conditional, mixed
         critic_rate = learning_rate if critic_learning_rate is None else critic_learning_rate
-        self.generator_opt = torch.optim.Adam(self.generator.parameters(), lr=learning_rate, betas=betas)
-        self.critic_opt = torch.optim.Adam(self.critic.parameters(), lr=critic_rate, betas=betas)
+        self.generator_opt = torch.optim.Adam(self.generator.parameters(), lr=learning_rate, betas=betas, fused=True)
+        self.critic_opt = torch.optim.Adam(self.critic.parameters(), lr=critic_rate, betas=betas, fused=True)
 
     def noise(self, n: int) -> Tensor:
         """z, (n, Z)."""
