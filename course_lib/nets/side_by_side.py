@@ -1,4 +1,4 @@
-"""Several networks of one architecture run as one: how an experiment is repeated over seeds for little more than once."""
+"""Several networks of one architecture run as one: an experiment over many seeds for little more than one."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ class SideBySide(nn.Module):
         runs = generator.parts(gan.sample(5 * 2000))                     # (5, 2000, 2)
 
     Small networks are slow because of the calls, not of the arithmetic; stacked weights (S, ...) make S trainings cost
-    little more than one. They stay S separate trainings: a loss that is a mean over the batch gives each network 1/S of
-    its own gradient and nothing of another's, and Adam does not see a constant factor. (SGD does: multiply its rate by S.)
+    little more than one. They stay S separate trainings: a loss that is a mean over the batch gives each network 1/S
+    of its own gradient and nothing of another's, and Adam does not see a constant factor. (SGD does: multiply its rate
+    by S.)
 
     Args:
         networks: built alike, with parameters of their own, without buffers (no batch norm).
