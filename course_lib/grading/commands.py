@@ -166,7 +166,7 @@ def _progress(console: Console, title: str) -> Iterator[tuple[Callable[[int], No
         TimeRemainingColumn(),
         TextColumn("{task.fields[last]}"),
     )
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(title, total=None, last="")
         yield (
             lambda total: bar.update(task, total=total),

@@ -96,29 +96,33 @@ def grade(
 
     report = Report({name: course.tasks(name) for name in {s.assignment: None for s in sound}}, refused=refused)
     started(len(sound))
-    with Pool(min(jobs, len(sound)), course.grading, limit) as pool:
-        from_before: set[tuple[str, str]] = set()
-        for name in report.tasks:
-            students = [s.student for s in sound if s.assignment == name]
-            from_before |= {(name, student) for student in pool.ask(_prepare, course.root, name, students)}
-        for submission in sound:
-            data = submission.path.read_bytes()
-            write_whole(course.submitted(submission.student, submission.assignment), data)
-        failed = []
-        for answer in pool.run(
-            Call((s.assignment, s.student), _autograde, (course.root, s.student, s.assignment)) for s in sound
-        ):
-            name, student = answer.key
-            if answer.error:
-                report.refused.append(Refusal(f"{student}, {name}", answer.error))
-                failed.append(Call(answer.key, _withdraw, (course.root, student, name, answer.key in from_before)))
-            else:
-                report.marks[answer.key] = by_task(report.tasks[name], answer.value)
-            report.seconds[answer.key] = answer.seconds
-            finished(f"{student}, {name}")
-        for answer in pool.run(failed):
-            if answer.error:
-                raise CourseError(f"The half-done grading of {answer.key[1]}, {answer.key[0]} is left: {answer.error}.")
+    begun: dict[tuple[str, str], bool] = {}  # what is not finished: whether there is an earlier result
+    try:
+        with Pool(min(jobs, len(sound)), course.grading, limit) as pool:
+            for name in report.tasks:
+                students = [s.student for s in sound if s.assignment == name]
+                known = pool.ask(_prepare, course.root, name, students)
+                begun |= {(name, student): student in known for student in students}
+            for submission in sound:
+                data = submission.path.read_bytes()
+                write_whole(course.submitted(submission.student, submission.assignment), data)
+            for answer in pool.run(
+                Call((s.assignment, s.student), _autograde, (course.root, s.student, s.assignment)) for s in sound
+            ):
+                name, student = answer.key
+                if answer.error:
+                    report.refused.append(Refusal(f"{student}, {name}", answer.error))
+                else:
+                    report.marks[answer.key] = by_task(report.tasks[name], answer.value)
+                    del begun[answer.key]
+                report.seconds[answer.key] = answer.seconds
+                finished(f"{student}, {name}")
+    finally:
+        # What failed, and what an interruption left half-done, goes; what was there before comes back.
+        if begun:
+            with Pool(1, course.grading, limit) as pool:
+                for (name, student), before in begun.items():
+                    pool.ask(_withdraw, course.root, student, name, before)
     return report
 
 

@@ -168,13 +168,14 @@ def autograde(root: Path, student: str, name: str) -> list[CellScore]:
     directory = _directory(config, student_id=student, assignment_id=name)
     directory.db_url = f"{directory.db_url}?timeout=60"  # seconds to wait while another process writes
     before, aside = _autograded(root, student, name)
-    shutil.rmtree(aside, ignore_errors=True)
-    if before.exists():
+    if aside.exists():  # left by a run that was killed: what stands in its place is half-done
+        _remove(before)
+    elif before.exists():
         aside.parent.mkdir(parents=True, exist_ok=True)
         before.rename(aside)
     failure = _start(_Autograde(coursedir=directory, config=config, log=log))
     if failure is None:
-        shutil.rmtree(aside, ignore_errors=True)
+        _remove(aside)
         return scores(root, [name], student)
     if isinstance(failure, DeadKernelError):
         raise CourseError("its kernel died: the code ended the process, or needed too much memory")
@@ -186,16 +187,15 @@ def autograde(root: Path, student: str, name: str) -> list[CellScore]:
 def withdraw(root: Path, student: str, name: str, graded_before: bool) -> None:
     """Leave no trace of a grading that failed: an earlier result comes back, a first one is as if never begun."""
     now, aside = _autograded(root, student, name)
-    if now.exists():
-        _make_writable(now)
-        shutil.rmtree(now, ignore_errors=True)
     if aside.exists():
+        _remove(now)
         now.parent.mkdir(parents=True, exist_ok=True)
         aside.rename(now)
     if not graded_before:
-        with Gradebook(f"{settings(root).CourseDirectory.db_url}?timeout=60") as gradebook:
-            with contextlib.suppress(MissingEntry):
-                gradebook.remove_submission(name, student)
+        _remove(now)
+        url = f"{settings(root).CourseDirectory.db_url}?timeout=60"
+        with Gradebook(url) as gradebook, contextlib.suppress(MissingEntry):
+            gradebook.remove_submission(name, student)
 
 
 def _autograded(root: Path, student: str, name: str) -> tuple[Path, Path]:
@@ -204,9 +204,14 @@ def _autograded(root: Path, student: str, name: str) -> tuple[Path, Path]:
     return folder, root / "build" / "grading" / "before" / student / name
 
 
-def _make_writable(folder: Path) -> None:
-    for path in [folder, *folder.rglob("*")]:
-        path.chmod(path.stat().st_mode | 0o200)
+def _remove(folder: Path) -> None:
+    """Delete a folder if it is there; nbgrader makes what it has graded read-only."""
+    if folder.exists():
+        for path in (folder, *folder.rglob("*")):
+            path.chmod(path.stat().st_mode | 0o200)
+        shutil.rmtree(folder)
+    with contextlib.suppress(OSError):
+        folder.parent.rmdir()  # the student's, where it holds nothing else
 
 
 def feedback(root: Path, student: str, name: str) -> Path:

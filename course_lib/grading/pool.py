@@ -107,15 +107,15 @@ class Pool:
                         value, error = connection.recv()
                     except (EOFError, OSError):
                         value, error = None, "the process that graded it was killed"
+                        connection.close()
                 elif seconds >= self.limit:
                     value, error = None, f"it took more than {self.limit:g} seconds"
                     connection.close()
                 else:
                     continue
                 del self._busy[connection]
-                if connection.closed or not process.is_alive():
+                if connection.closed:
                     _kill(process)
-                    connection.close()
                 else:
                     self._idle.append((connection, process))
                 yield Answer(call.key, value, error, seconds)

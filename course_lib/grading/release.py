@@ -15,7 +15,7 @@ from course_lib.grading.course import Course, nbgrader_of, replace_folder, sourc
 
 REGION = re.compile(r"\b(BEGIN|END) (SOLUTION|HIDDEN TESTS|MARK SCHEME)\b")
 # A misspelt marker would be left standing, with what it should have hidden.
-SUSPICIOUS = re.compile(r"#+\s*(BEGIN|END)[\s_-]+(SOLUTION|HIDDEN|MARK|TEST)", re.IGNORECASE)
+SUSPICIOUS = re.compile(r"#{2,}\s*(?i:begin|end)\b|#\s*(BEGIN|END)\b")
 NOTEBOOK_KEYS = ("kernelspec", "language_info", "accelerator", "colab")
 CELL_KEYS = ("nbgrader", "deletable", "editable", "tags")
 
