@@ -1,7 +1,7 @@
 """Layers that look at an image through a moving window: generalized convolution and max-pooling, in NumPy.
 
-Both go forward by laying all windows of the image side by side (`windows`) and come back by adding what each window
-has to say about its pixels (`add_windows`), which is the transpose of the same linear map.
+Neither loops over the windows. Both loop over the few places (a, b) inside a window and take, for all windows at once,
+the pixel that lies there (`at_place`): going forward they read it, coming back they add to it.
 """
 
 from __future__ import annotations
@@ -33,26 +33,13 @@ def pad(x: np.ndarray, padding: Pair, value: float = 0.0) -> np.ndarray:
     return np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)), constant_values=value)
 
 
-def windows(x: np.ndarray, kernel: Pair, stride: Pair) -> np.ndarray:
-    """Every window of x (N, C, H, W) as a view, nothing copied: (N, C, H', W', kh, kw).
+def at_place(x: np.ndarray, a: int, b: int, size: Pair, stride: Pair) -> np.ndarray:
+    """The pixels at place (a, b) of every window, as a view of x (N, C, H, W) that can be read and added to.
 
-    windows(x)[n, c, i, j, a, b] = x[n, c, i·sh + a, j·sw + b]
+    at_place(x, a, b, (H', W'), stride)[n, c, i, j] is x[n, c, i·sh + a, j·sw + b].
     """
-    return sliding_window_view(x, kernel, axis=(2, 3))[:, :, :: stride[0], :: stride[1]]
-
-
-def add_windows(dz_dwindows: np.ndarray, shape: tuple[int, ...], stride: Pair) -> np.ndarray:
-    """The transpose of `windows`: dz/dx of `shape` (N, C, H, W) from dz/dwindows (N, C, H', W', kh, kw).
-
-    A pixel lies in several windows where they overlap, and is told the sum; one that lies in none is told zero.
-    """
-    _, _, rows, columns, kh, kw = dz_dwindows.shape
-    (sh, sw) = stride
-    dz_dx = np.zeros(shape, dz_dwindows.dtype)
-    for a in range(kh):
-        for b in range(kw):
-            dz_dx[:, :, a : a + sh * rows : sh, b : b + sw * columns : sw] += dz_dwindows[..., a, b]
-    return dz_dx
+    (rows, columns), (sh, sw) = size, stride
+    return x[:, :, a : a + sh * rows : sh, b : b + sw * columns : sw]
 
 
 def crop(x: np.ndarray, padding: Pair) -> np.ndarray:
@@ -67,10 +54,11 @@ class Conv2d(Layer):
         y[n, t, i, j] = bias[t] + Σ_s Σ_a Σ_b weight[t, s, a, b] · x̄[n, s, i·stride + a, j·stride + b]
 
     x̄ is x with `padding` zeros on every side. The kernel is not flipped (mathematicians say cross-correlation).
-    With one number z at the end, and the windows V[n, s, i, j, a, b] = x̄[n, s, i·stride + a, j·stride + b],
+    With one number z at the end, and the columns V[(s, a, b), (n, i, j)] = x̄[n, s, i·stride + a, j·stride + b],
 
-        dz/dweight[t, s, a, b] = Σ_n Σ_i Σ_j dz/dy[n, t, i, j] · V[n, s, i, j, a, b]
-        dz/dV[n, s, i, j, a, b] = Σ_t weight[t, s, a, b] · dz/dy[n, t, i, j],  which `add_windows` adds up to dz/dx̄
+        dz/dweight[t, s, a, b] = Σ_n Σ_i Σ_j dz/dy[n, t, i, j] · V[(s, a, b), (n, i, j)]
+        dz/dV[(s, a, b), (n, i, j)] = Σ_t weight[t, s, a, b] · dz/dy[n, t, i, j]
+        dz/dx̄[n, s, u, v] = Σ of dz/dV over the windows and places that read x̄[n, s, u, v]
         dz/dbias[t] = Σ_n Σ_i Σ_j dz/dy[n, t, i, j]
 
     Args:
@@ -106,21 +94,27 @@ class Conv2d(Layer):
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         weight = self.w["weight"]  # (T, S, kh, kw)
-        kernel = weight.shape[2:]
-        _check_images(x, weight.shape[1], kernel, self.padding, "Conv2d")
-        padded = pad(x, self.padding)
+        (t, s, kh, kw) = weight.shape
+        _check_images(x, s, (kh, kw), self.padding, "Conv2d")
+        padded = pad(x, self.padding)  # (N, S, H + 2·ph, W + 2·pw)
         self.padded_shape = padded.shape
-        self.windows = windows(padded, kernel, self.stride)  # (N, S, H', W', kh, kw)
-        y = np.tensordot(self.windows, weight, axes=([1, 4, 5], [1, 2, 3]))  # (N, H', W', T)
-        return np.ascontiguousarray((y + self.w["bias"]).transpose(0, 3, 1, 2))  # (N, T, H', W')
+        view = sliding_window_view(padded, (kh, kw), axis=(2, 3))[:, :, :: self.stride[0], :: self.stride[1]]
+        (n, _, rows, columns, _, _) = view.shape  # (N, S, H', W', kh, kw), nothing copied yet
+        self.columns = view.transpose(1, 4, 5, 0, 2, 3).reshape(s * kh * kw, -1)  # (S·kh·kw, N·H'·W')
+        y = weight.reshape(t, -1) @ self.columns + self.w["bias"][:, None]  # (T, N·H'·W')
+        return np.ascontiguousarray(y.reshape(t, n, rows, columns).transpose(1, 0, 2, 3))  # (N, T, H', W')
 
     def backward(self, dz_dy: np.ndarray) -> np.ndarray:
-        self.dz_dw = {
-            "weight": np.tensordot(dz_dy, self.windows, axes=([0, 2, 3], [0, 2, 3])),  # (T, S, kh, kw)
-            "bias": dz_dy.sum(axis=(0, 2, 3)),
-        }
-        dz_dwindows = np.tensordot(dz_dy, self.w["weight"], axes=([1], [0]))  # (N, H', W', S, kh, kw)
-        dz_dpadded = add_windows(dz_dwindows.transpose(0, 3, 1, 2, 4, 5), self.padded_shape, self.stride)
+        weight = self.w["weight"]
+        (n, t, rows, columns), (_, s, kh, kw) = dz_dy.shape, weight.shape
+        flat = dz_dy.transpose(1, 0, 2, 3).reshape(t, -1)  # (T, N·H'·W')
+        self.dz_dw = {"weight": (flat @ self.columns.T).reshape(weight.shape), "bias": flat.sum(axis=1)}
+        dz_dcolumns = (weight.reshape(t, -1).T @ flat).reshape(s, kh, kw, n, rows, columns)
+        dz_dpadded = np.zeros(self.padded_shape, dz_dcolumns.dtype)
+        for a in range(kh):
+            for b in range(kw):
+                share = dz_dcolumns[:, a, b].transpose(1, 0, 2, 3)  # (N, S, H', W')
+                at_place(dz_dpadded, a, b, (rows, columns), self.stride)[...] += share
         return crop(dz_dpadded, self.padding)  # (N, S, H, W)
 
 
@@ -154,17 +148,21 @@ class MaxPool2d(Layer):
         _check_images(x, None, self.kernel, self.padding, "MaxPool2d")
         padded = pad(x, self.padding, -np.inf)
         self.padded_shape = padded.shape
-        view = windows(padded, self.kernel, self.stride)  # (N, C, H', W', kh, kw)
-        flat = view.reshape(*view.shape[:4], -1)  # (N, C, H', W', kh·kw)
-        self.winner = flat.argmax(axis=-1)[..., None]  # (N, C, H', W', 1)
-        return np.take_along_axis(flat, self.winner, axis=-1)[..., 0]
+        size = tuple(output_size(x.shape[2 + k], self.kernel[k], self.stride[k], self.padding[k]) for k in (0, 1))
+        y = at_place(padded, 0, 0, size, self.stride).copy()  # (N, C, H', W')
+        self.winner = np.zeros(y.shape, np.intp)  # the place of the largest so far, as a·kw + b
+        for place in range(1, self.kernel[0] * self.kernel[1]):
+            candidate = at_place(padded, *divmod(place, self.kernel[1]), size, self.stride)
+            self.winner[candidate > y] = place
+            np.maximum(y, candidate, out=y)
+        return y
 
     def backward(self, dz_dy: np.ndarray) -> np.ndarray:
-        (kh, kw) = self.kernel
-        places = np.arange(kh * kw)
-        dz_dwindows = np.where(self.winner == places, dz_dy[..., None], 0)  # (N, C, H', W', kh·kw)
-        dz_dwindows = dz_dwindows.reshape(*dz_dy.shape, kh, kw)
-        return crop(add_windows(dz_dwindows, self.padded_shape, self.stride), self.padding)
+        dz_dpadded = np.zeros(self.padded_shape, dz_dy.dtype)
+        for place in range(self.kernel[0] * self.kernel[1]):
+            share = np.where(self.winner == place, dz_dy, 0)
+            at_place(dz_dpadded, *divmod(place, self.kernel[1]), dz_dy.shape[2:], self.stride)[...] += share
+        return crop(dz_dpadded, self.padding)
 
 
 def _check_images(x: np.ndarray, maps: int | None, kernel: Pair, padding: Pair, who: str) -> None:

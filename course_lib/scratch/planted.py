@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from course_lib.scratch.images import Conv2d, MaxPool2d, add_windows, crop
+from course_lib.scratch.images import Conv2d, MaxPool2d, at_place, crop
 from course_lib.scratch.layers import Flatten, Layer, Linear, ReLU, Sigmoid, SoftmaxCrossEntropy, Tanh
 
 
@@ -81,9 +81,11 @@ class ConvNotFlipped(Conv2d):
 
     def backward(self, dz_dy: np.ndarray) -> np.ndarray:
         super().backward(dz_dy)
-        turned = self.w["weight"][:, :, ::-1, ::-1]
-        dz_dwindows = np.tensordot(dz_dy, turned, axes=([1], [0])).transpose(0, 3, 1, 2, 4, 5)
-        return crop(add_windows(dz_dwindows, self.padded_shape, self.stride), self.padding)
+        right, gradients = self.w["weight"], self.dz_dw
+        self.w["weight"] = right[:, :, ::-1, ::-1]
+        dz_dx = super().backward(dz_dy)
+        self.w["weight"], self.dz_dw = right, gradients
+        return dz_dx
 
 
 class ConvOverwrites(Conv2d):
@@ -91,17 +93,24 @@ class ConvOverwrites(Conv2d):
 
     def backward(self, dz_dy: np.ndarray) -> np.ndarray:
         super().backward(dz_dy)
-        dz_dwindows = np.tensordot(dz_dy, self.w["weight"], axes=([1], [0])).transpose(0, 3, 1, 2, 4, 5)
-        return crop(_overwrite_windows(dz_dwindows, self.padded_shape, self.stride), self.padding)
+        dz_dpadded = np.zeros(self.padded_shape)
+        (kh, kw) = self.w["weight"].shape[2:]
+        for a in range(kh):
+            for b in range(kw):
+                share = np.einsum("ntij,ts->nsij", dz_dy, self.w["weight"][:, :, a, b])
+                at_place(dz_dpadded, a, b, dz_dy.shape[2:], self.stride)[...] = share
+        return crop(dz_dpadded, self.padding)
 
 
 class ConvCropsOneSide(Conv2d):
+    """The padding cut from the end only, so that every gradient lands beside its pixel."""
+
     def backward(self, dz_dy: np.ndarray) -> np.ndarray:
-        super().backward(dz_dy)
-        dz_dwindows = np.tensordot(dz_dy, self.w["weight"], axes=([1], [0])).transpose(0, 3, 1, 2, 4, 5)
-        (ph, pw) = self.padding
-        _, _, height, width = self.padded_shape
-        return add_windows(dz_dwindows, self.padded_shape, self.stride)[:, :, : height - 2 * ph, : width - 2 * pw]
+        (ph, pw), (_, _, height, width) = self.padding, self.padded_shape
+        self.padding = (0, 0)
+        dz_dpadded = super().backward(dz_dy)
+        self.padding = (ph, pw)
+        return dz_dpadded[:, :, : height - 2 * ph, : width - 2 * pw]
 
 
 class ConvMeanOverBatch(Conv2d):
@@ -112,19 +121,26 @@ class ConvMeanOverBatch(Conv2d):
 
 
 class PoolOverwrites(MaxPool2d):
+    """= where += belongs: a pixel that won several windows is paid for one."""
+
     def backward(self, dz_dy: np.ndarray) -> np.ndarray:
-        dz_dwindows = np.where(self.winner == np.arange(np.prod(self.kernel)), dz_dy[..., None], 0)
-        dz_dwindows = dz_dwindows.reshape(*dz_dy.shape, *self.kernel)
-        return crop(_overwrite_windows(dz_dwindows, self.padded_shape, self.stride), self.padding)
+        dz_dpadded = np.zeros(self.padded_shape)
+        for place in range(self.kernel[0] * self.kernel[1]):
+            view = at_place(dz_dpadded, *divmod(place, self.kernel[1]), dz_dy.shape[2:], self.stride)
+            view[...] = np.where(self.winner == place, dz_dy, view)
+        return crop(dz_dpadded, self.padding)
 
 
 class PoolShares(MaxPool2d):
     """The gradient spread over the window, as for average pooling."""
 
     def backward(self, dz_dy: np.ndarray) -> np.ndarray:
-        (kh, kw) = self.kernel
-        dz_dwindows = np.broadcast_to(dz_dy[..., None, None] / (kh * kw), (*dz_dy.shape, kh, kw))
-        return crop(add_windows(dz_dwindows, self.padded_shape, self.stride), self.padding)
+        dz_dpadded = np.zeros(self.padded_shape)
+        places = self.kernel[0] * self.kernel[1]
+        for place in range(places):
+            view = at_place(dz_dpadded, *divmod(place, self.kernel[1]), dz_dy.shape[2:], self.stride)
+            view += dz_dy / places
+        return crop(dz_dpadded, self.padding)
 
 
 class FlattenOtherOrder(Flatten):
@@ -140,16 +156,6 @@ class LossForgetsMean(SoftmaxCrossEntropy):
 class LossForgetsLabel(SoftmaxCrossEntropy):
     def backward(self, dz_dy: np.ndarray | float = 1.0) -> np.ndarray:
         return self.p * (dz_dy / len(self.labels))
-
-
-def _overwrite_windows(dz_dwindows: np.ndarray, shape: tuple[int, ...], stride: tuple[int, int]) -> np.ndarray:
-    _, _, rows, columns, kh, kw = dz_dwindows.shape
-    dz_dx = np.zeros(shape, dz_dwindows.dtype)
-    for i in range(rows):
-        for j in range(columns):
-            top, left = i * stride[0], j * stride[1]
-            dz_dx[:, :, top : top + kh, left : left + kw] = dz_dwindows[:, :, i, j]
-    return dz_dx
 
 
 @dataclass(frozen=True)
