@@ -53,6 +53,7 @@ def check_optimal_critic(optimal_critic: Callable[..., Any]) -> None:
     log_d, log_not_d = _parts("optimal_critic", optimal_critic(log_p, log_q, share), 2)
     wrong = {
         "log D* and log(1 - D*) are swapped, or p and q are": F.logsigmoid(-logit),
+        "the sign of log p - log q": F.logsigmoid(log_q - log_p + odds),
         "the share of real points is ignored (here it is 0.8)": F.logsigmoid(log_p - log_q),
         "the share is used, but 1 - share, which belongs to the generated points, is not": F.logsigmoid(
             log_p - log_q + math.log(share)
@@ -83,13 +84,15 @@ def check_optimal_critic_tails(optimal_critic: Callable[..., Any]) -> None:
         "becomes 0/0; stay in logarithms: the logit of D* is a difference of logarithms"
     )
     expect(bool(torch.isfinite(pair).all()), f"the result holds NaN or infinity {hint}.")
-    small = pair.min(0).values
-    expect_close("the smaller of log D* and log(1 - D*)", small, torch.tensor([-100.0, -200.0, -60.0]).double())
+    small, large = pair.min(0).values, pair.max(0).values
+    expected = torch.tensor([-100.0, -200.0, -60.0]).double()
     expect(
-        bool((pair.max(0).values[2] < 0).item()),
-        "where log p = -60 and log q = 0, log(1 - D*) is about -1e-26, but yours is 0. Likely mistake: 1 - D is "
-        "rounded before the logarithm is taken; log(1 - sigmoid(a)) is logsigmoid(-a).",
+        bool(((small - expected).abs() < 0.8).all()),
+        f"the smaller of log D* and log(1 - D*) is {[round(float(value), 2) for value in small]}, expected "
+        f"{expected.tolist()}. Likely mistake: a small constant inside the logarithm hides the underflow and cuts the "
+        "tails; stay in logarithms.",
     )
+    expect_close("the larger of log D* and log(1 - D*)", large, torch.zeros(3).double())
 
 
 @visible("1, value", "the value of the game")
@@ -107,7 +110,6 @@ def check_game_value(game_value: Callable[..., Any]) -> None:
         "log_p and log_q are logarithms; the sum needs the densities": (
             weights * (log_p * log_d + log_q * log_not_d)
         ).sum(),
-        "log_d is a logarithm already": (weights * (p * torch.log(-log_d) + q * torch.log(-log_not_d))).sum(),
         "D itself instead of its logarithm": (weights * (p * log_d.exp() + q * log_not_d.exp())).sum(),
         "the generated points are missing": (weights * real).sum(),
     }
@@ -135,7 +137,7 @@ def _cross_entropy(logits: Tensor, target: float) -> Tensor:
 
 @visible("2", "the critic's loss")
 def check_critic_loss(critic_loss: Callable[..., Any]) -> None:
-    real, fake = _draw(10, 4), _draw(11, 6) + 1
+    real, fake = _draw(10, 4).requires_grad_(), (_draw(11, 6) + 1).requires_grad_()
     sigmoid = torch.sigmoid
     r, f = _cross_entropy(real, 1.0), _cross_entropy(fake, 0.0)
     wrong = {
@@ -155,41 +157,50 @@ def check_critic_loss(critic_loss: Callable[..., Any]) -> None:
     loss = critic_loss(real, fake)
     expect_shape("the loss", loss, (), hints)
     expect_close("the loss", loss, r.mean() + f.mean(), mistakes=wrong)
+    for kind, logits in (("real", real), ("generated", fake)):
+        if getattr(loss, "requires_grad", False):
+            logits.grad = torch.autograd.grad(loss, logits, retain_graph=True, allow_unused=True)[0]
+        expect(
+            logits.grad is not None and bool(logits.grad.any()),
+            f"no gradient reaches the {kind} logits. Likely mistake: .detach(), .item() or .data in the loss.",
+        )
 
 
 @visible("2, targets", "soft targets")
 def check_critic_loss_targets(critic_loss: Callable[..., Any]) -> None:
     real, fake, t_r, t_f = _draw(12, 4), _draw(13, 6) + 1, 0.9, 0.2
-    plain = torch.as_tensor(critic_loss(real, fake)).detach()
-    reference = _cross_entropy(real, 1.0).mean() + _cross_entropy(fake, 0.0).mean()
-    unit = plain / reference  # 1, unless the plain loss lost a factor; that is the plain check's business
-    softened = _cross_entropy(real, t_r).mean() + _cross_entropy(fake, t_f).mean()
+
+    def softened(a: float, b: float) -> Tensor:
+        """The loss with targets a and b from the student's own plain loss: l is linear in t, and l(a, 0) = l(-a, 1)."""
+        corners = [(a, real, b, -fake), (a, real, 1 - b, fake), (1 - a, -real, b, -fake), (1 - a, -real, 1 - b, fake)]
+        return sum(u * v * torch.as_tensor(critic_loss(r, f)).detach() for u, r, v, f in corners)
+
+    scaled = t_r * _cross_entropy(real, 1.0).mean()
     wrong = {
-        "the targets are ignored": reference,
-        "real_target only scales the first term; the rest, 1 - real_target, counts as log(1 - sigmoid)": t_r
-        * _cross_entropy(real, 1.0).mean()
+        "the targets are ignored": softened(1.0, 0.0),
+        "fake_target is ignored": softened(t_r, 0.0),
+        "real_target is ignored": softened(1.0, t_f),
+        "fake_target is used as 1 - fake_target": softened(t_r, 1 - t_f),
+        "the two targets are swapped": softened(t_f, t_r),
+        "real_target only scales the first term; the rest, 1 - real_target, counts as log(1 - sigmoid)": scaled
         + _cross_entropy(fake, t_f).mean(),
-        "both terms are only scaled; each target splits its term in two": t_r * _cross_entropy(real, 1.0).mean()
+        "both terms are only scaled; each target splits its term in two": scaled
         + (1 - t_f) * _cross_entropy(fake, 0.0).mean(),
-        "fake_target is ignored": _cross_entropy(real, t_r).mean() + _cross_entropy(fake, 0.0).mean(),
-        "real_target is ignored": _cross_entropy(real, 1.0).mean() + _cross_entropy(fake, t_f).mean(),
-        "fake_target is used as 1 - fake_target": _cross_entropy(real, t_r).mean()
-        + _cross_entropy(fake, 1 - t_f).mean(),
-        "the two targets are swapped": _cross_entropy(real, t_f).mean() + _cross_entropy(fake, t_r).mean(),
     }
-    loss = critic_loss(real, fake, t_r, t_f)
-    expect_close("the loss with soft targets", loss, unit * softened, mistakes={k: unit * v for k, v in wrong.items()})
+    expect_close("the loss with soft targets", critic_loss(real, fake, t_r, t_f), softened(t_r, t_f), mistakes=wrong)
 
 
 @visible("2, weights", "weighted real points")
 def check_critic_loss_weights(critic_loss: Callable[..., Any]) -> None:
     real, fake = _draw(14, 4), _draw(15, 4) + 1
     weights = torch.tensor([0.5, 2.0, 0.0, 3.0], dtype=torch.float64)
+    plain = torch.as_tensor(critic_loss(real, fake)).detach()
+    # The student's own loss of each real point alone: what is wrong there is the plain check's business.
+    alone = torch.stack([torch.as_tensor(critic_loss(point, fake)).detach() for point in real.split(1)])
     r, f = _cross_entropy(real, 1.0), _cross_entropy(fake, 0.0)
-    unit = torch.as_tensor(critic_loss(real, fake)).detach() / (r.mean() + f.mean())
     share = weights / weights.sum()
     wrong = {
-        "the weights are ignored": r.mean() + f.mean(),
+        "the weights are ignored": plain,
         "divided by N instead of by the sum of the weights": (weights * r).mean() + f.mean(),
         "not divided by the sum of the weights": (weights * r).sum() + f.mean(),
         "divided twice: by the sum of the weights and by N": (share * r).mean() + f.mean(),
@@ -198,35 +209,40 @@ def check_critic_loss_weights(critic_loss: Callable[..., Any]) -> None:
         "softmax of the weights; they are weights, not logits": (torch.softmax(weights, 0) * r).sum() + f.mean(),
     }
     loss = critic_loss(real, fake, real_weights=weights)
-    expect_close(
-        "the weighted loss",
-        loss,
-        unit * ((share * r).sum() + f.mean()),
-        mistakes={k: unit * v for k, v in wrong.items()},
-    )
+    expect_close("the weighted loss", loss, (share * alone).sum(), mistakes=wrong)
 
 
 @visible("2, huge", "the critic's loss at logits of 1000")
 def check_critic_loss_huge(critic_loss: Callable[..., Any]) -> None:
-    real = torch.tensor([-1000.0], requires_grad=True)
-    loss = torch.as_tensor(critic_loss(real, torch.tensor([0.0])))
-    expect(
-        bool(torch.isfinite(loss).all()),
-        f"a real point with logit -1000 gives the loss {float(loss.detach())}. Likely mistake: the logarithm of a "
-        "sigmoid that has rounded to 0; write the cross-entropy with softplus or logsigmoid.",
-    )
-    size = float(loss.detach().abs())
-    expect(
-        size > 300,
-        f"a real point with logit -1000 gives the loss {size:.4g}, but it is about 1000. Likely mistake: a small "
-        "constant inside the logarithm, or a clamp, hides the overflow and cuts the gradient.",
-    )
-    loss.backward()
-    expect(
-        real.grad is not None and bool(torch.isfinite(real.grad).all()),
-        "the loss at a logit of -1000 is right but its gradient is NaN. Likely mistake: torch.where around an "
-        "overflow; use softplus or logsigmoid.",
-    )
+    zero = torch.zeros(1)
+    for kind, logits in (("real", (-1000.0, 0.0)), ("generated", (0.0, 1000.0))):
+        size = 0.0
+        for sign in (
+            1.0,
+            -1.0,
+        ):  # the other sign costs nothing, unless the targets are swapped: that was checked before
+            pair = [torch.tensor([sign * logit], requires_grad=True) for logit in logits]
+            loss = torch.as_tensor(critic_loss(*pair))
+            where = f"a {kind} point with logit {sign * sum(logits):.0f}"
+            expect(
+                bool(torch.isfinite(loss).all()),
+                f"{where} gives the loss {float(loss.detach())}. Likely mistake: the logarithm of a sigmoid that has "
+                "rounded to 0, or e^1000; write the cross-entropy with softplus or logsigmoid.",
+            )
+            size += float((loss - critic_loss(zero, zero)).detach().abs())
+            if loss.requires_grad:
+                loss.backward()
+            expect(
+                all(logit.grad is None or bool(torch.isfinite(logit.grad).all()) for logit in pair),
+                f"{where} has the right loss but its gradient is NaN. Likely mistake: torch.where around an overflow; "
+                "use softplus or logsigmoid.",
+            )
+        expect(
+            size > 300,
+            f"for a {kind} point the loss changes only by {size:.4g} between logits of -1000 and 1000; it should be "
+            "about 1000. Likely mistake: a small constant inside the logarithm, or a clamp, hides the overflow and "
+            "cuts the gradient.",
+        )
 
 
 # ------------------------------------------------------------------------------------------ task 3
@@ -271,14 +287,16 @@ def check_non_saturating_slope(generator_slopes: Callable[..., Any]) -> None:
 
 @visible("3, tails", "slopes at huge logits")
 def check_slope_tails(generator_slopes: Callable[..., Any]) -> None:
-    sure_fake = torch.as_tensor(_parts("generator_slopes", generator_slopes(torch.tensor([-50.0])), 2)[0]).abs()
-    sure_real = torch.as_tensor(_parts("generator_slopes", generator_slopes(torch.tensor([50.0])), 2)[1]).abs()
-    rounded = "is exactly 0. Likely mistake: 1 - sigmoid(50) rounds to 0; sigmoid(-50) is the same number and does not."
-    expect(bool((sure_fake > 0).all()), f"the saturating slope at -50 {rounded}")
-    expect(bool((sure_real > 0).all()), f"the non-saturating slope at 50 {rounded}")
-    tiny = torch.full((1,), math.exp(-50))
-    expect_close("the saturating slope at -50, in units of e^-50", sure_fake / tiny, torch.ones(1), rtol=1e-3)
-    expect_close("the non-saturating slope at 50, in units of e^-50", sure_real / tiny, torch.ones(1), rtol=1e-3)
+    for logit in (-50.0, 50.0):
+        pair = _parts("generator_slopes", generator_slopes(torch.tensor([logit])), 2)
+        smaller = torch.stack([torch.as_tensor(slopes).abs() for slopes in pair]).min(0).values
+        name = f"the {'saturating' if logit < 0 else 'non-saturating'} slope at {logit:.0f}"
+        expect(
+            bool((smaller > 0).all()),
+            f"{name} is exactly 0. Likely mistake: 1 - sigmoid(50) rounds to 0; sigmoid(-50) is the same number and "
+            "does not.",
+        )
+        expect_close(f"the size of {name}, in units of e^-50", smaller / math.exp(-50), torch.ones(1), rtol=1e-3)
     for slopes in _parts("generator_slopes", generator_slopes(torch.tensor([-1000.0, 1000.0])), 2):
         expect(
             bool(torch.isfinite(torch.as_tensor(slopes)).all()),
@@ -419,12 +437,19 @@ def check_generator_turn(duel_class: Callable[..., Any]) -> None:
 def check_round(duel_class: Callable[..., Any]) -> None:
     reals, zs = list(_draw(45, 3, 7, 2) + 2), list(_draw(46, 4, 7, 3))
 
-    def play(turns: list[tuple[int, int]], last: int, generator_first: bool = False) -> tuple[Any, list[Any], Any]:
+    def play(turns: list[tuple[int, int]], last: int | None, when: str = "last") -> tuple[Any, list[Any], Any]:
         """A fresh duel after critic turns on (reals[i], zs[j]) for each (i, j) and a generator turn on zs[last]."""
         duel, _, _ = _duel(duel_class, 47, 0.3)
-        generator = duel.generator_turn(zs[last]) if generator_first else None
-        losses = [duel.critic_turn(reals[i], zs[j]) for i, j in turns]
-        return duel, losses, generator if generator_first else duel.generator_turn(zs[last])
+        losses, generator = [], None
+        if when == "first":
+            duel.generator_turn(zs[last])
+        for i, j in turns:
+            losses.append(duel.critic_turn(reals[i], zs[j]))
+            if when == "every":
+                duel.generator_turn(zs[last])
+        if when == "last" and last is not None:
+            generator = duel.generator_turn(zs[last])
+        return duel, losses, generator
 
     def both(duel: Any) -> Tensor:
         return torch.cat([_values(duel.generator), _values(duel.critic)])
@@ -442,7 +467,9 @@ def check_round(duel_class: Callable[..., Any]) -> None:
     wrong = {
         "the critic takes only one turn": both(play(in_order[:1], 3)[0]),
         "the critic takes one turn too few": both(play(in_order[:2], 3)[0]),
-        "the generator moves first; the critic's turns come before it": both(play(in_order, 3, True)[0]),
+        "the generator moves first; the critic's turns come before it": both(play(in_order, 3, "first")[0]),
+        "the generator moves after every critic turn; it moves once a round": both(play(in_order, 3, "every")[0]),
+        "the generator does not move": both(play(in_order, None)[0]),
         "the generator uses the noise of the last critic turn; zs[-1] is its own": both(play(in_order, 2)[0]),
         "the generator uses the critic's first noise; zs[-1] is its own": both(play(in_order, 0)[0]),
         "every critic turn uses the same noise": both(play([(0, 0), (1, 0), (2, 0)], 3)[0]),
@@ -469,10 +496,16 @@ def check_round(duel_class: Callable[..., Any]) -> None:
         both(duel),
         both(play(in_order[:1], 3)[0]),
         mistakes={
-            "the generator takes zs[1]; its noise is the last one, also after a rest": both(play(in_order[:1], 1)[0])
+            "the generator takes zs[1]; its noise is the last one, also after a rest": both(play(in_order[:1], 1)[0]),
+            "only the critic rests; the generator still takes its turn": both(play(in_order[:1], None)[0]),
         },
     )
-    expect_close("the critic's loss of a round in which it rested", result["critic"], torch.as_tensor(losses[0]))
+    expect_close(
+        "the critic's loss of a round in which it rested",
+        result["critic"],
+        torch.as_tensor(losses[0]),
+        mistakes={"the mean is over k, not over the turns taken": torch.as_tensor(losses[0]) / 3},
+    )
 
 
 # ------------------------------------------------------------------------------------------ task 5
@@ -537,6 +570,9 @@ def _moves(eta: float = 0.2) -> dict[str, tuple[Tensor, Tensor]]:
         "one ahead": (x + eta * _field(ahead[0], y)[0], y + eta * _field(ahead[0], y)[1]),
         "own old place": (x + eta * _field(x, ahead[1])[0], y + eta * _field(ahead[0], y)[1]),
         "half": (x + eta * u3, y + eta * v3),
+        "alternating ahead": tuple(
+            z + eta * w for z, w in zip((x, y), _field(ahead[0], y + eta * _field(ahead[0], y)[1]), strict=True)
+        ),
         "downhill": (x + eta * u, y - eta * v),
         "against": (x - eta * u, y - eta * v),
     }
@@ -573,6 +609,7 @@ def check_extragradient(extragradient: Callable[..., Any]) -> None:
         "only x looked ahead; both do": m["one ahead"],
         "each player sees only the other one ahead, and itself where it stood": m["own old place"],
         "the look-ahead goes only half of eta": m["half"],
+        "y looks ahead from where x already is; both look ahead at once": m["alternating ahead"],
     }
     _check_move(extragradient, "extragradient", m["extragradient"], wrong)
 
@@ -592,7 +629,9 @@ def check_running_mean(running_mean: Callable[..., Any]) -> None:
         "divided by T everywhere, instead of by the number of rows so far": total / 4,
         "divided by t instead of t + 1": with_zero,
         "the count runs along the columns; it belongs to the rows (count[:, None])": total / count,
-        "the sum runs along the columns; time runs along the rows (cumsum(0))": path.cumsum(1) / count,
+        "the sum runs along the columns; time runs along the rows: cumsum(0)": path.cumsum(1) / count,
+        "the sum runs along the columns; time runs along the rows, so cumsum(0)": path.cumsum(1) / count[:, None],
+        "every row is the mean of the whole path; row t knows only rows 0..t": path.mean(0).expand(4, 4),
     }
     expect_shape(
         "the running mean", value, (4, 4), {(4,): "the mean of the whole path; one row for each time is asked"}
@@ -642,8 +681,7 @@ def check_matching_variances(moment_matching: Callable[..., Any]) -> None:
     real, fake, weight = _draw(62, 5, 3), 1 + 2 * _draw(63, 4, 3), 0.5
     first = torch.as_tensor(moment_matching([real], [fake], variance_weight=0.0))
     means = (real.mean(0) - fake.mean(0)).square().sum()
-    unit = first / means if bool(first > 0) else torch.ones(())  # a factor lost in the means is that check's business
-    extra = (torch.as_tensor(moment_matching([real], [fake], variance_weight=weight)) - first) / unit
+    extra = torch.as_tensor(moment_matching([real], [fake], variance_weight=weight)) - first
     v_r, v_f = real.var(0, correction=0), fake.var(0, correction=0)
     unbiased = (real.var(0) - fake.var(0)).square().sum()
     expected = weight * (v_r - v_f).square().sum()
@@ -658,6 +696,9 @@ def check_matching_variances(moment_matching: Callable[..., Any]) -> None:
         "the fake variance is taken about the real mean": weight
         * (v_r - (fake - real.mean(0)).square().mean(0)).square().sum(),
     }
+    unit = first / means  # 1, unless the means lost a factor; that is their check's business, also if it is lost here
+    if not torch.allclose(extra, expected) and bool(torch.isfinite(unit)) and bool(unit > 0):
+        extra = extra / unit
     expect_close("what the variances add to the loss", extra, expected, mistakes=wrong)
     alone = _draw(64, 1, 3).requires_grad_()
     loss = torch.as_tensor(moment_matching([real], [alone], variance_weight=1.0))
@@ -665,9 +706,10 @@ def check_matching_variances(moment_matching: Callable[..., Any]) -> None:
         bool(torch.isfinite(loss).all()),
         "with a batch of one the loss is NaN. Likely mistake: the variance divides by N - 1 = 0 (correction=0).",
     )
-    loss.backward()
+    if loss.requires_grad:
+        loss.backward()
     expect(
-        alone.grad is not None and bool(torch.isfinite(alone.grad).all()),
+        alone.grad is None or bool(torch.isfinite(alone.grad).all()),
         "with a batch of one the gradient is NaN. Likely mistake: the square root at 0; variances need none.",
     )
 
@@ -823,12 +865,12 @@ def check_closeness_parameters(closeness_class: Callable[..., Any]) -> None:
 
 @visible("8, values", "how close the others are")
 def check_closeness_values(closeness_class: Callable[..., Any]) -> None:
-    layer = closeness_class(3, 2, 2).double()
-    x = 0.7 * _draw(80, 5, 3)
-    m = torch.einsum("nf,fbk->nbk", x, layer.kernel.detach().to(x))
+    layer = closeness_class(3, 2, 2)
+    x = 0.7 * _draw(80, 5, 3).float()
+    m = (x @ layer.kernel.detach().reshape(3, 4)).reshape(5, 2, 2)
     gap = m[:, None] - m[None]  # (N, N, B, K)
     c = torch.exp(-gap.square().sum(3) / 2)
-    off = (1 - torch.eye(5, dtype=torch.float64))[..., None]
+    off = (1 - torch.eye(5))[..., None]
     o = (off * c).sum(1) / 4
 
     def mean_of(closeness: Tensor) -> Tensor:
@@ -865,7 +907,7 @@ def check_closeness_values(closeness_class: Callable[..., Any]) -> None:
     }
     expect_close("o", output[:, 3:], o, mistakes=wrong)
     expect(
-        bool(getattr(output, "requires_grad", False)),
+        bool(getattr(output, "requires_grad", False)) or not layer.kernel.requires_grad,
         "the output has no gradient with respect to kernel. Likely mistake: .data, .detach() or no_grad in forward.",
     )
 
@@ -873,23 +915,21 @@ def check_closeness_values(closeness_class: Callable[..., Any]) -> None:
 @visible("8, edges", "a batch of one")
 def check_closeness_edges(closeness_class: Callable[..., Any]) -> None:
     layer = closeness_class(3, 2, 2)
-    alone = layer(torch.ones(1, 3))
-    expect_shape("the output for one point", alone, (1, 5))
-    o = alone.detach()[:, 3:]
+    alone = layer(torch.ones(1, 3)).detach()
     expect(
-        bool(torch.isfinite(o).all()),
+        bool(torch.isfinite(alone).all()),
         "a point alone in its batch gives NaN. Likely mistake: 0/0, as N - 1 is 0; its o is 0.",
     )
     expect(
-        not bool(o.any()),
-        f"a point alone in its batch has o = {float(o[0, 0]):.3g}, expected 0. "
-        "Likely mistake: it is compared with itself.",
+        int(alone.count_nonzero()) <= 3,
+        "a point alone in its batch has an o that is not 0. Likely mistake: it is compared with itself.",
     )
-    same = layer(torch.ones(4, 3))
-    (gradient,) = torch.autograd.grad(same.sum(), layer.kernel)
+    same = torch.ones(4, 3).requires_grad_()
+    (gradient,) = torch.autograd.grad(layer(same).sum() + same.sum(), same)
     expect(
         bool(torch.isfinite(gradient).all()),
-        "four equal points give a gradient of NaN. Likely mistake: the square root at distance 0; square it never was.",
+        "four equal points give a gradient of NaN. Likely mistake: a square root of the squared distance, whose slope "
+        "at 0 is infinite.",
     )
 
 
