@@ -205,7 +205,7 @@ def system_state(system: Any) -> dict[str, Any]:
     """Everything in `system` that changes as it trains, in a form that `torch.load(weights_only=True)` reads.
 
     That is: its `state_dict()` if it has one; else of its attributes every module, optimizer, scheduler, generator,
-    tensor and number, also inside lists, tuples and dicts.
+    tensor and number, also inside lists, tuples, dicts and systems (whatever has a `step`).
     """
     if hasattr(system, "state_dict"):
         return {"": system.state_dict()}
@@ -264,6 +264,8 @@ def _stateful(attributes: dict[str, Any], prefix: str = "") -> Iterator[tuple[st
             yield from _stateful(value, path + ".")
         elif isinstance(value, (list, tuple)):
             yield from _stateful({str(j): item for j, item in enumerate(value)}, path + ".")
+        elif callable(getattr(value, "step", None)) and hasattr(value, "__dict__"):
+            yield from _stateful(vars(value), path + ".")  # a system inside a system
 
 
 def _assign(system: Any, path: str, value: Any) -> None:
@@ -271,6 +273,8 @@ def _assign(system: Any, path: str, value: Any) -> None:
     target: Any = vars(system)
     for key in parents:
         target = target[int(key)] if isinstance(target, (list, tuple)) else target[key]
+        if not isinstance(target, (list, tuple, dict)):
+            target = vars(target)
     if isinstance(target, tuple):
         return  # a number in a tuple cannot have changed
     target[int(last) if isinstance(target, list) else last] = value

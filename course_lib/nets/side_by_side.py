@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,7 +39,7 @@ class SideBySide(nn.Module):
         self.stacked = nn.ParameterList([nn.Parameter(p.detach().clone()) for p in parameters.values()])  # (S, ...)
         self.count = len(networks)
         self.classes = getattr(networks[0], "classes", 0)
-        self._template = [_Features(networks[0]).to("meta")]  # in a list: its parameters are not ours
+        self._template = [_Features(copy.deepcopy(networks[0])).to("meta")]  # in a list: its parameters are not ours
 
     def parts(self, x: Tensor) -> Tensor:
         """(S N, ...) -> (S, N, ...): one part for each network."""

@@ -46,7 +46,7 @@ class MADGAN:
         self.device = torch.device(device)
         self.generators = nn.ModuleList(generators).to(self.device)
         self.critic, self.noise_size = critic.to(self.device), noise_size
-        self.generator_opt = torch.optim.Adam(self.generators.parameters(), lr=learning_rate, betas=betas, fused=True)
+        self.generators_opt = torch.optim.Adam(self.generators.parameters(), lr=learning_rate, betas=betas, fused=True)
         self.critic_opt = torch.optim.Adam(self.critic.parameters(), lr=learning_rate, betas=betas, fused=True)
 
     def draw(self, n: int) -> tuple[Tensor, Tensor]:
@@ -65,7 +65,7 @@ class MADGAN:
             fake, author = self.draw(len(real))  # (N, ...), (N,)
         critic = descend(self.critic_opt, naming_critic(self.critic(real), self.critic(fake), author))
         fake, _ = self.draw(len(real))
-        generator = descend(self.generator_opt, looks_real(self.critic(fake)))
+        generator = descend(self.generators_opt, looks_real(self.critic(fake)))
         return {"critic": critic, "generator": generator}
 
     @torch.no_grad()
