@@ -27,7 +27,7 @@ $(READY): pyproject.toml constraints.txt
 	@if [ -e $(VENV)/.partial ] || ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
 	  $(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); exit 1; }; fi
 	@touch $(VENV)/.partial
-	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	$(BIN)/python -m pip install --disable-pip-version-check --no-compile --constraint constraints.txt --editable ".[dev]"
 	@rm -f $(VENV)/.partial
 	@touch $@
 
