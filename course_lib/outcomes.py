@@ -39,6 +39,9 @@ class Outcome:
         parts += [f"at most {self.at_most:g}"] if self.at_most is not None else []
         return " and ".join(parts)
 
+    def _ipython_display_(self) -> None:
+        """Nothing: `record` has shown it, and the last line of a cell would show it again."""
+
     def __str__(self) -> str:
         return f"{'✓' if self.met else '✗ MISSED'} {self.name}: {self.value:.4g} ({self.bound})"
 
