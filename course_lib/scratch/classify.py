@@ -39,9 +39,10 @@ def train(
     labels: np.ndarray,
     *,
     steps: int,
-    learning_rate: float = 0.2,
+    learning_rate: float = 0.15,
     batch: int = 16,
     seed: int = 0,
+    loss: SoftmaxCrossEntropy | None = None,
     each_step: Callable[[Layer], None] | None = None,
 ) -> list[float]:
     """Stochastic gradient descent on the cross-entropy; the learning rate falls in a line to zero. Changes `network`.
@@ -50,12 +51,14 @@ def train(
         images: (N, C, H, W); labels: (N,), integers.
         steps: updates of the parameters; `batch` examples each, fewer if there are not so many.
         seed: of the order of the examples, a new permutation each epoch.
+        loss: the cross-entropy unless given.
         each_step: called with the network between backward and update, to look at its gradients or to spoil them.
 
     Returns:
         The loss of every step before its update, nats per image.
     """
-    rng, loss, losses = np.random.default_rng(seed), SoftmaxCrossEntropy(), []
+    rng, losses = np.random.default_rng(seed), []
+    loss = SoftmaxCrossEntropy() if loss is None else loss
     order = np.empty(0, int)
     batch = min(batch, len(images))
     for step in range(steps):

@@ -8,7 +8,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
+from matplotlib.colors import ListedColormap
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Rectangle
 
 from course_lib.draw import COLOURS
@@ -39,7 +39,7 @@ def chain_graph(x1: float, x2: float) -> None:
         "y₂ = x₁+x₂": ((4, 0), y2, y1),
         "z = y₁·y₂": ((8, 1), y1 * y2, 1.0),
     }
-    ax = _blank((8.6, 3.6), (-1.2, 9.4), (-1.0, 3.0))
+    ax = _blank((8.6, 3.9), (-1.2, 9.6), (-1.1, 3.6))
     edges = [
         ("x₁", "y₁ = x₁·x₂", x2, 0.5),
         ("x₁", "y₂ = x₁+x₂", 1, 0.25),
@@ -63,9 +63,9 @@ def chain_graph(x1: float, x2: float) -> None:
                     bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})  # fmt: skip
         ax.text(place[0], place[1] + 0.62, f"{value:g}", ha="center", va="bottom", color=FORWARD, fontsize=12)
         ax.text(place[0], place[1] - 0.62, f"{slope:g}", ha="center", va="top", color=BACKWARD, fontsize=12)
-    ax.text(-1.1, 2.95, "value", color=FORWARD, fontsize=11, va="top")
-    ax.text(0.0, 2.95, "derivative of z", color=BACKWARD, fontsize=11, va="top")
-    ax.text(2.6, 2.95, "on each arrow: how much its head moves when its tail moves by one", color="#444444",
+    ax.text(-1.1, 3.55, "value", color=FORWARD, fontsize=11, va="top")
+    ax.text(0.0, 3.55, "derivative of z", color=BACKWARD, fontsize=11, va="top")
+    ax.text(2.6, 3.55, "on each arrow: how much its head moves when its tail moves by one", color="#444444",
             fontsize=10, va="top")  # fmt: skip
 
 
@@ -160,6 +160,7 @@ def convolution(image: np.ndarray, kernel: np.ndarray, *, stride: int, padding: 
     axes[2].set_title(f"output {rows}×{columns}; marked: {output[i, j]:.2f}")
     for ax in axes:
         ax.set(xticks=[], yticks=[])
+        ax.spines[["left", "bottom"]].set_visible(False)
 
 
 def maps(images: np.ndarray, *, title: str, ax: Axes, columns: int) -> None:
@@ -192,12 +193,14 @@ def bars(
     _, ax = plt.subplots(figsize=(7.6, 0.42 * len(names) + 1.1))
     ax.barh(names, means, color=[FORWARD] + [COLOURS[5]] * (len(names) - 1), height=0.62)
     for k, mean in enumerate(means):
-        ax.text(max(mean, left), k, f" {mean:.3f}", va="center", fontsize=9)
+        ax.text(max(mean, left), k, f" {mean:.3f}", va="center", fontsize=9, zorder=3,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})  # fmt: skip
     if bound is not None:
-        ax.axvline(bound, color=BACKWARD, linestyle="--", linewidth=1.3)
-        ax.text(bound, -0.62, f"{bound:g} ", color=BACKWARD, ha="right", va="center", fontsize=9)
+        ax.axvline(bound, color=BACKWARD, linestyle="--", linewidth=1.3, zorder=0, label=f"bound {bound:g}")
+        ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0))
     ax.invert_yaxis()
-    ax.set(xlim=(left, max(means) + 0.12 * (max(means) - left)), xlabel=xlabel, title=title)
+    ax.set(xlim=(left, max(means) + 0.12 * (max(means) - left)), xlabel=xlabel)
+    ax.set_title(title, loc="left")
 
 
 def errors_table(
@@ -211,7 +214,7 @@ def errors_table(
     table = np.maximum(table, 1e-14)
     _, ax = plt.subplots(figsize=(7.4, 0.3 * len(errors) + 1.0))
     caught = table > tolerance
-    ax.imshow(np.where(caught, 0.75, 0.25), cmap="PuOr_r", vmin=0, vmax=1, aspect="auto")
+    ax.imshow(caught, cmap=ListedColormap(["#cfe2f0", "#f6c9a4"]), vmin=0, vmax=1, aspect="auto")
     for (i, j), value in np.ndenumerate(table):
         raw = list(errors.values())[i][j]
         ax.text(j, i, "contract" if np.isinf(raw) else f"{value:.0e}", ha="center", va="center", fontsize=9)
@@ -240,10 +243,3 @@ def matrix_of_convolution(matrix: np.ndarray, side: int) -> None:
         ax.title.set_color(colour)
         for name in ("top", "right"):
             ax.spines[name].set_visible(True)
-
-
-def heat(ax: Axes, array: np.ndarray, *, title: str, label: str) -> None:
-    """Positive numbers over two indices, on a logarithmic scale with a colour bar."""
-    image = ax.imshow(array, norm=LogNorm(), aspect="auto", cmap="viridis")
-    ax.set_title(title)
-    plt.colorbar(image, ax=ax, label=label)

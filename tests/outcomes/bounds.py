@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,6 +30,14 @@ class Bound:
         )
 
 
+def _source(notebook: str) -> Path:
+    places = (ROOT / "notebooks" / f"{notebook}.py", ROOT / "solutions" / notebook / f"{notebook}.py")
+    found = next((place for place in places if place.exists()), None)
+    if found is None:
+        raise FileNotFoundError(f"no source of {notebook!r} in notebooks/ or solutions/")
+    return found
+
+
 @cache
 def bounds_in(notebook: str) -> dict[str, Bound]:
     """Every bound that a lecture ("01_backprop") or problem set ("ps01_backprop") records, by name.
@@ -37,11 +46,24 @@ def bounds_in(notebook: str) -> dict[str, Bound]:
         FileNotFoundError: there is no such source.
         ValueError: a recorded name or bound is not a literal, or a name is recorded twice.
     """
-    places = (ROOT / "notebooks" / f"{notebook}.py", ROOT / "solutions" / notebook / f"{notebook}.py")
-    source = next((place for place in places if place.exists()), None)
-    if source is None:
-        raise FileNotFoundError(f"no source of {notebook!r} in notebooks/ or solutions/")
+    source = _source(notebook)
     return bounds_of_source(source.read_text(encoding="utf-8"), source.name)
+
+
+def definitions(notebook: str, *names: str, **namespace: Any) -> list[Any]:
+    """Functions and classes of a lecture, by name, run in `namespace`: so that a test measures what the lecture does.
+
+    Raises:
+        KeyError: the lecture does not define one of them at top level.
+    """
+    tree = ast.parse(_source(notebook).read_text(encoding="utf-8"))
+    found = {node.name: node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise KeyError(f"{notebook} defines no {', '.join(missing)}")
+    for name in names:
+        exec(compile(ast.Module([found[name]], type_ignores=[]), f"{notebook}.py", "exec"), namespace)
+    return [namespace[name] for name in names]
 
 
 def bounds_of_source(text: str, origin: str = "source") -> dict[str, Bound]:
