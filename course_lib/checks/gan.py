@@ -61,9 +61,6 @@ def check_optimal_critic(optimal_critic: Callable[..., Any]) -> None:
         "share and 1 - share are swapped": F.logsigmoid(log_p - log_q - odds),
         "this is the probability D*, not its logarithm": torch.sigmoid(logit),
         "this is the logit log D* - log(1 - D*); log D* is its log-sigmoid": logit,
-        "log_p and log_q are already logarithms; the fraction needs the densities": torch.log(
-            (share * log_p / (share * log_p + (1 - share) * log_q)).abs()
-        ),
     }
     expect_close("log D*", log_d, F.logsigmoid(logit), mistakes=wrong)
     wrong = {
@@ -180,8 +177,6 @@ def check_critic_loss_targets(critic_loss: Callable[..., Any]) -> None:
         "the targets are ignored": softened(1.0, 0.0),
         "fake_target is ignored": softened(t_r, 0.0),
         "real_target is ignored": softened(1.0, t_f),
-        "fake_target is used as 1 - fake_target": softened(t_r, 1 - t_f),
-        "the two targets are swapped": softened(t_f, t_r),
         "real_target only scales the first term; the rest, 1 - real_target, counts as log(1 - sigmoid)": scaled
         + _cross_entropy(fake, t_f).mean(),
         "both terms are only scaled; each target splits its term in two": scaled
@@ -255,7 +250,7 @@ def _slope_mistakes(a: Tensor, slope: Tensor) -> dict[str, Tensor]:
         "divided by the batch size; here every point has its own slope, without a mean": slope / len(a),
         "this is the derivative in D, not in the logit: d sigmoid / da = sigmoid (1 - sigmoid) is missing": slope
         / (sigmoid * (1 - sigmoid)),
-        "this is the derivative of the sigmoid alone": sigmoid * (1 - sigmoid),
+        "this is the derivative of the sigmoid alone": -sigmoid * (1 - sigmoid),
         "the sigmoid is applied twice": -torch.sigmoid(sigmoid),
     }
 
@@ -368,7 +363,7 @@ def check_critic_turn(duel_class: Callable[..., Any]) -> None:
         "the critic climbs its loss instead of descending it": _after(critic, -loss, rate),
         "real and generated logits are swapped in non_saturating.critic": _after(critic, swapped, rate),
         "the critic descends the generator's loss": _after(critic, F.softplus(-f).mean(), rate),
-        "the critic did not move; is critic_opt.step() missing, or called before backward()?": _values(critic),
+        "the critic did not move: critic_opt.step() is missing, or comes before backward()": _values(critic),
     }
     moved = _after(critic, loss, rate)
     expect_close("the critic after its turn", _values(duel.critic), moved, mistakes=wrong)
@@ -409,8 +404,8 @@ def check_generator_turn(duel_class: Callable[..., Any]) -> None:
     loss = F.softplus(-a).mean()
     moved = _after(generator, loss, rate)
     wrong = {
-        "the generator did not move. Were the fakes detached (or made under no_grad), or is generator_opt.step() "
-        "missing?": _values(generator),
+        "the generator did not move: its points were detached (or made under no_grad), or generator_opt.step() is "
+        "missing": _values(generator),
         "the generator climbs its loss instead of descending it": _after(generator, -loss, rate),
         "this is the saturating loss; use non_saturating.generator": _after(generator, -F.softplus(a).mean(), rate),
         "the generator descends the critic's loss, so it helps the critic": _after(
@@ -447,7 +442,7 @@ def check_round(duel_class: Callable[..., Any]) -> None:
             losses.append(duel.critic_turn(reals[i], zs[j]))
             if when == "every":
                 duel.generator_turn(zs[last])
-        if when == "last" and last is not None:
+        if when != "first" and last is not None:
             generator = duel.generator_turn(zs[last])
         return duel, losses, generator
 
@@ -461,9 +456,6 @@ def check_round(duel_class: Callable[..., Any]) -> None:
     for key in ("critic", "generator", "turns"):
         expect(key in result, f"what round returns has no {key!r}; it should hold critic, generator and turns.")
     ours, losses, generator_loss = play(in_order, 3)
-    expect(
-        int(result["turns"]) == 3, f"with 3 real batches the critic takes 3 turns, but round counted {result['turns']}."
-    )
     wrong = {
         "the critic takes only one turn": both(play(in_order[:1], 3)[0]),
         "the critic takes one turn too few": both(play(in_order[:2], 3)[0]),
@@ -475,7 +467,10 @@ def check_round(duel_class: Callable[..., Any]) -> None:
         "every critic turn uses the same noise": both(play([(0, 0), (1, 0), (2, 0)], 3)[0]),
         "every critic turn uses the same real batch": both(play([(0, 0), (0, 1), (0, 2)], 3)[0]),
     }
-    expect_close("the two networks after a round", both(duel), both(ours), mistakes=wrong)
+    expect_close("the state of both networks after a round", both(duel), both(ours), mistakes=wrong)
+    expect(
+        int(result["turns"]) == 3, f"with 3 real batches the critic takes 3 turns, but round counted {result['turns']}."
+    )
     mean = torch.stack([torch.as_tensor(loss).detach() for loss in losses]).mean()
     wrong = {
         "this is the last turn's loss, not the mean over the turns": losses[-1],
@@ -492,7 +487,7 @@ def check_round(duel_class: Callable[..., Any]) -> None:
         "The first turn is always taken; its loss is what decides about the next one.",
     )
     expect_close(
-        "the two networks after a round in which the critic rested",
+        "the state of both networks after a round in which the critic rested",
         both(duel),
         both(play(in_order[:1], 3)[0]),
         mistakes={
@@ -657,6 +652,9 @@ def check_matching_means(moment_matching: Callable[..., Any]) -> None:
         "a sum over the batch instead of its mean": points.sum(0).square().sum(),
         "the mean runs over the features instead of over the batch": points.mean(1).square().sum(),
         "one mean over batch and features together": points.mean().square(),
+        "variance_weight weighs the means; it belongs to the variances": (
+            (real.var(0, correction=0) - fake.var(0, correction=0)).square().sum().detach()
+        ),
     }
     hints = {(3,): "the sum over the features is missing", (5,): "the mean over the batch is missing"}
     expect_shape("the loss", loss, (), hints)
@@ -740,8 +738,8 @@ def check_matching_layers(moment_matching: Callable[..., Any]) -> None:
     first, second = own((pixels(real), pixels(fake))), own(flat)
     wrong = {
         "a mean over the layers instead of a sum": (first + second) / 2,
-        "only the first layer counts": first,
-        "only the last layer counts; is the loss reset in the loop, or returned inside it?": second,
+        "only the first layer counts: the return stands inside the loop": first,
+        "only the last layer counts: the loss starts anew in the loop": second,
     }
     loss = moment_matching([real, flat[0]], [fake, flat[1]])
     expect_close("the loss of two layers", loss, first + second, mistakes=wrong)
@@ -767,12 +765,14 @@ def check_nearest_mode(nearest_mode: Callable[..., Any]) -> None:
         "distances are sums of absolute differences; Euclidean ones are asked": torch.where(
             city.min(1).values <= radius, city.argmin(1), -1
         ),
-        "the farthest centre instead of the nearest": torch.where(near <= radius, distance.argmax(1), -1),
+        "the farthest centre instead of the nearest": torch.where(
+            distance.max(1).values <= radius, distance.argmax(1), -1
+        ),
         "good and bad are swapped": torch.where(near <= radius, -1, mode),
     }
     shapes = {(3,): "the minimum runs over the samples; it runs over the centres"}
     expect_shape("the labels", label, (7,), shapes)
-    expect_close("the labels", label, expected, mistakes=wrong)
+    expect_close("the tensor of labels", label, expected, mistakes=wrong)
     expect(
         torch.as_tensor(label).dtype == torch.int64,
         f"the labels are {torch.as_tensor(label).dtype}; indices are torch.int64.",
@@ -880,13 +880,12 @@ def check_closeness_values(closeness_class: Callable[..., Any]) -> None:
     shapes = {
         (5, 2): "the features are missing in front; concatenate x and o along dimension 1",
         (5, 3): "o is missing behind the features",
-        (10, 3): "concatenated along the batch; dim=1 is asked",
         (5, 5, 2): "the mean over the other points is missing",
     }
     expect_shape("the output", output, (5, 5), shapes)
     wrong_order = torch.cat([o, x], 1)
     expect_close(
-        "the features in front of the output",
+        "the front part of the output",
         output[:, :3],
         x,
         mistakes={"o stands in front of the features": wrong_order[:, :3]},
@@ -949,7 +948,7 @@ def check_with_label(with_label: Callable[..., Any]) -> None:
     one_hot = F.one_hot(labels, 4).float()
     planes = one_hot[:, :, None, None].expand(4, 4, 4, 4)
     expect_close(
-        "the images in front",
+        "the part in front of the planes",
         result[:, :2],
         images,
         mistakes={"the planes stand in front of the images": planes[:, :2]},
@@ -968,7 +967,7 @@ def check_with_label(with_label: Callable[..., Any]) -> None:
         "the own class is 0 and the others are 1": 1 - planes,
         "-1 for the other classes; 0 is asked": 2 * planes - 1,
     }
-    expect_close("the planes", result[:, 2:], planes, mistakes=wrong)
+    expect_close("the block of planes", result[:, 2:], planes, mistakes=wrong)
     expect(
         with_label(images.double(), labels, 4).dtype == torch.float64,
         "images in float64 came back in another dtype; the planes take the dtype of the images.",

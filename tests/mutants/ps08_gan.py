@@ -439,7 +439,7 @@ players = Task(
         "pulls: broadcast instead of a product": Edit(
             ("return -(A @ y), A.T @ x", "return -(A * y).mean(1), (A.T * x).mean(1)")
         ),
-        "simultaneous: updating with stale-free values": simultaneous_as(
+        "simultaneous: y sees the new x": simultaneous_as(
             "    x = x + eta * pulls(x, y)[0]\n    return x, y + eta * pulls(x, y)[1]"
         ),
         "simultaneous: in place": simultaneous_as(
