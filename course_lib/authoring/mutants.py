@@ -92,7 +92,7 @@ class Row:
     cell: str = ""  # grade_id of the first test cell that failed
     message: str = ""
     broken: bool = False  # the mutant is no solution at all: it cannot be compiled, or uses a name that is not there
-    seconds: float = 0.0
+    seconds: float = 0.0  # of processor time
     output: str = field(default="", repr=False)  # the last thing that the cells printed
 
     @property
@@ -135,6 +135,7 @@ class _Job:
     name: str
     kind: str
     cells: tuple[_Cell, ...]
+    quick: bool = False  # a wrong one is stopped where it is first caught
 
     @property
     def points(self) -> float:
@@ -214,7 +215,7 @@ def graded_tasks(assignment: str, root: str | Path | None = None) -> list[str]:
 
 
 def _jobs_of(
-    assignment: str, tasks: Mapping[str, Task], root: str | Path | None, names: set[str] | None
+    assignment: str, tasks: Mapping[str, Task], root: str | Path | None, names: set[str] | None, quick: bool
 ) -> Iterator[_Job]:
     cells = _read_cells(assignment, root)
     for task, mutants in tasks.items():
@@ -241,7 +242,7 @@ def _jobs_of(
                     source = source.apply(reference)
                 except CourseError as error:
                     raise CourseError(f"{assignment}, {task}, {name!r}: {error}") from None
-            yield _Job(assignment, task, name, kind, (*before, _Cell(source, task, solution=True), *after))
+            yield _Job(assignment, task, name, kind, (*before, _Cell(source, task, solution=True), *after), quick)
 
 
 # ---------------------------------------------------------------------------------------------- running
@@ -282,7 +283,7 @@ def _run_cells(job: _Job) -> Row:
 
         module.display = display
     seed_everything(0)
-    started, earned = time.perf_counter(), 0.0
+    started, earned = time.process_time(), 0.0
     failure: dict[str, Any] = {}
     reached = False  # the mutant's own cell has been executed
     for k, cell in enumerate(job.cells):
@@ -305,10 +306,12 @@ def _run_cells(job: _Job) -> Row:
             if cell.graded and not failure:
                 part = "hidden test" if _is_hidden(cell.source, _line_in(error, filename)) else "visible check"
                 failure = {"killed_by": part, "cell": cell.name, "message": _sentence(error), "broken": broken}
+                if job.quick and job.kind == "wrong":
+                    break
         else:
             earned += cell.points if cell.graded else 0.0
         reached = reached or own
-    return job.row(earned, seconds=time.perf_counter() - started, **failure)
+    return job.row(earned, seconds=time.process_time() - started, **failure)
 
 
 def _child(connection: multiprocessing.connection.Connection, job: _Job, limit: float) -> None:
@@ -422,6 +425,7 @@ def run(
     root: str | Path | None = None,
     jobs: int = 1,
     limit: float = LIMIT,
+    quick: bool = False,
 ) -> list[Row]:
     """Run the mutants of an assignment, with its reference solution and its stubs.
 
@@ -432,6 +436,7 @@ def run(
         root: the course's folder; the one around the working folder unless given.
         jobs: processes side by side, one thread each.
         limit: seconds of processor time that one mutant may take (waiting: five times as many).
+        quick: stop a wrong one at the first test cell that catches it; the points it would earn later are not counted.
 
     Returns:
         One row for each mutant, in the order of the file.
@@ -444,7 +449,7 @@ def run(
     if unknown:
         raise CourseError(f"{assignment} has no mutants of {unknown[0]!r}; it has {', '.join(all_tasks)}.")
     chosen = {task: mutants for task, mutants in all_tasks.items() if tasks is None or task in tasks}
-    work = list(_jobs_of(assignment, chosen, root, set(names) if names is not None else None))
+    work = list(_jobs_of(assignment, chosen, root, set(names) if names is not None else None, quick))
     if not work:
         raise CourseError(f"{assignment} has no mutant called {', '.join(names or ())!r}.")
     order = {(job.task, job.kind, job.name): k for k, job in enumerate(work)}

@@ -391,9 +391,8 @@ class MixedPool2d(Layer):
         dz_dx = np.zeros(self.shape)
         for a in range(kh):
             for b in range(kw):
-                share = mix * (self.winner == a * kw + b) + (1 - mix) / (
-                    kh * kw
-                )  # dy/dx of pixel (a, b) of each window
+                # dy/dx of pixel (a, b) of each window
+                share = mix * (self.winner == a * kw + b) + (1 - mix) / (kh * kw)
                 dz_dx[:, :, a : a + sh * rows : sh, b : b + sw * columns : sw] += dz_dy * share
         return dz_dx
         ### END SOLUTION
@@ -475,36 +474,28 @@ class DilatedConv2d(Layer):
         """x (N, S, H, W) -> y (N, T, H', W')"""
         ### BEGIN SOLUTION
         weight, (ph, pw) = self.w["weight"], self.padding
+        (kh, kw), (sh, sw), (dh, dw) = weight.shape[2:], self.stride, self.dilation
         self.padded = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)))  # (N, S, H + 2ph, W + 2pw)
-        self.size = [
-            (x.shape[2 + k] + 2 * self.padding[k] - self.dilation[k] * (weight.shape[2 + k] - 1) - 1) // self.stride[k]
-            + 1
-            for k in (0, 1)
+        height = (x.shape[2] + 2 * ph - dh * (kh - 1) - 1) // sh + 1  # H'
+        width = (x.shape[3] + 2 * pw - dw * (kw - 1) - 1) // sw + 1  # W'
+        # For each kernel entry (a, b), the rows and columns of the padded image that it meets, over all positions (i, j).
+        self.met = [
+            (a, b, slice(a * dh, a * dh + sh * (height - 1) + 1, sh), slice(b * dw, b * dw + sw * (width - 1) + 1, sw))
+            for a in range(kh)
+            for b in range(kw)
         ]
-        y = np.zeros((len(x), len(weight), *self.size)) + self.w["bias"][:, None, None]
-        for a, b, rows, columns in self._places():
+        y = np.zeros((len(x), len(weight), height, width)) + self.w["bias"][:, None, None]
+        for a, b, rows, columns in self.met:
             y += np.einsum("ts,nsij->ntij", weight[:, :, a, b], self.padded[:, :, rows, columns], optimize=True)
         return y
         ### END SOLUTION
-
-    ### BEGIN SOLUTION
-    def _places(self):
-        """For each kernel entry (a, b), the rows and columns of the padded image it meets, over all positions (i, j)."""
-        (kh, kw), (sh, sw), (dh, dw) = self.w["weight"].shape[2:], self.stride, self.dilation
-        for a in range(kh):
-            for b in range(kw):
-                rows = slice(a * dh, a * dh + sh * (self.size[0] - 1) + 1, sh)
-                columns = slice(b * dw, b * dw + sw * (self.size[1] - 1) + 1, sw)
-                yield a, b, rows, columns
-
-    ### END SOLUTION
 
     def backward(self, dz_dy):
         """dz_dy (N, T, H', W') -> dz_dx (N, S, H, W); sets dz_dw["weight"] (T, S, kh, kw), dz_dw["bias"] (T,)."""
         ### BEGIN SOLUTION
         weight, (ph, pw) = self.w["weight"], self.padding
         dz_dpadded, dz_dweight = np.zeros(self.padded.shape), np.zeros(weight.shape)
-        for a, b, rows, columns in self._places():
+        for a, b, rows, columns in self.met:
             seen = self.padded[:, :, rows, columns]  # (N, S, H', W')
             dz_dweight[:, :, a, b] = np.einsum("ntij,nsij->ts", dz_dy, seen, optimize=True)
             dz_dpadded[:, :, rows, columns] += np.einsum("ts,ntij->nsij", weight[:, :, a, b], dz_dy, optimize=True)
@@ -910,16 +901,16 @@ images, labels = (array.numpy() for array in digits("train"))
 rng = np.random.default_rng(7)
 network = scratch.Sequential(scratch.Flatten(), scratch.Linear(64, 10, rng=rng))
 losses = train(
-    network, scratch.SoftmaxCrossEntropy(), images, labels, epochs=4, batch_size=50, learning_rate=0.05, rng=rng
+    network, scratch.SoftmaxCrossEntropy(), images, labels, epochs=6, batch_size=50, learning_rate=0.1, rng=rng
 )
-assert losses[-1] < 0.4 * losses[0], losses
+assert losses[-1] < 0.5 * losses[0], losses
 test_images, test_labels = (array.numpy() for array in digits("test"))
 right = (network.forward(test_images).argmax(1) == test_labels).mean()
 assert right > 0.9, f"a linear classifier gets {right:.1%} right"
 ### END HIDDEN TESTS
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "together-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# **All of it together (1 point).** The cell below builds a net out of your eight layers and trains it on 1,437 real digits of 8 × 8 pixels with
+# **All of it together (1 point).** The cell below builds a net out of your layers and trains it on 1,437 real digits of 8 × 8 pixels with
 # your loop. The test digits are 360 others.
 
 # %% nbgrader={"grade": false, "grade_id": "together-network", "locked": true, "schema_version": 3, "solution": false, "task": false}
@@ -936,12 +927,10 @@ def build_network(rng):
         DilatedConv2d(drawn(8, 1, 3, 3), np.zeros(8), padding=(1, 1)),  # (N, 8, 8, 8)
         Swish(np.ones(8)),
         MixedPool2d((3, 3), (2, 2)),  # (N, 8, 3, 3)
-        DilatedConv2d(drawn(16, 8, 2, 2), np.zeros(16), dilation=(2, 2), padding=(1, 1)),  # (N, 16, 3, 3)
-        Swish(np.ones(16)),
-        Flatten(),
-        RMSNorm(np.ones(144)),
-        Residual(Linear(drawn(144, 144) / 4, np.zeros(144)), Swish(np.ones(144))),
-        Linear(drawn(10, 144), np.zeros(10), decay=1e-3),
+        Flatten(),  # (N, 72)
+        RMSNorm(np.ones(72)),
+        Residual(Linear(drawn(72, 72) / 4, np.zeros(72)), Swish(np.ones(72))),
+        Linear(drawn(10, 72) / 10, np.zeros(10), decay=1e-4),  # (N, 10)
     )
 
 
@@ -959,8 +948,8 @@ def train_on_digits(seed, epochs):
             images,
             labels,
             epochs=epochs,
-            batch_size=32,
-            learning_rate=0.1,
+            batch_size=16,
+            learning_rate=0.2,
             rng=rng,
         )
         accuracy = float((network.forward(test_images).argmax(1) == test_labels).mean())
@@ -972,15 +961,15 @@ def train_on_digits(seed, epochs):
     return losses, accuracy
 
 
-losses, accuracy = train_on_digits(SEED, budget.pick(smoke=2, laptop=8))
+losses, accuracy = train_on_digits(SEED, budget.pick(smoke=3, laptop=10))
 
 # %% nbgrader={"grade": true, "grade_id": "together", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
-checks.check_digits(accuracy, at_least=0.93)
+checks.check_digits(accuracy, at_least=0.95)
 ### BEGIN HIDDEN TESTS
-losses, accuracy = train_on_digits(1, 2)
 if accuracy is None:
     raise NotImplementedError
-assert accuracy >= 0.93, accuracy
+assert losses[-1] < losses[0], losses
+assert accuracy >= 0.95, accuracy
 ### END HIDDEN TESTS
 
 # %% [markdown]
