@@ -16,20 +16,21 @@ class MinibatchDiscrimination(nn.Module):
 
     Args:
         in_features: A, the size of the features f.
-        kernels: B, the number of outputs.
-        kernel_size: C, the dimensions in which each of them measures distance.
+        kernels: B, the number of outputs; 100 in the authors' code.
+        kernel_size: C, the dimensions in which each of them measures distance; 5 in the authors' code.
 
     Shapes: (N, A) -> (N, B). The critic concatenates this to its features.
 
     Salimans et al. 2016, Improved Techniques for Training GANs, section 3.2.
     """
 
-    def __init__(self, in_features: int, kernels: int = 16, kernel_size: int = 8) -> None:
+    def __init__(self, in_features: int, kernels: int = 100, kernel_size: int = 5) -> None:
         super().__init__()
         self.kernels, self.kernel_size = kernels, kernel_size
         self.projection = nn.Parameter(torch.randn(in_features, kernels * kernel_size) / in_features**0.5)  # T
 
     def forward(self, features: Tensor) -> Tensor:
         projected = (features @ self.projection).unflatten(1, (self.kernels, self.kernel_size))  # (N, B, C)
-        distance = (projected[:, None] - projected[None]).abs().sum(3)  # (N, N, B)
-        return torch.exp(-distance).sum(1)  # (N, B)
+        projected = projected.transpose(0, 1)  # (B, N, C)
+        distance = torch.cdist(projected, projected, p=1)  # (B, N, N)
+        return torch.exp(-distance).sum(2).T  # (N, B)

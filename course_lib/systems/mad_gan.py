@@ -25,7 +25,7 @@ class MADGAN:
         learning_rate, betas: of Adam, for both sides; DCGAN's values.
         device: where everything lives.
 
-    `step` takes (real, ...) with real (N, ...); each generator draws N/k of the fakes, so N is at least k.
+    `step` takes (real, ...) with real (N, ...), N at least k; each generator draws N/k of the fakes.
 
     Ghosh et al. 2018, Multi-Agent Diverse Generative Adversarial Networks, section 3.1. (The paper shares the
     generators' layers on images; on toy data it does not matter.)
@@ -50,11 +50,11 @@ class MADGAN:
         self.critic_opt = torch.optim.Adam(self.critic.parameters(), lr=learning_rate, betas=betas, fused=True)
 
     def draw(self, n: int) -> tuple[Tensor, Tensor]:
-        """n fakes (n, ...), in equal shares from each generator in order, and their authors (n,), int64."""
-        noise = torch.randn(n, self.noise_size, device=self.device).tensor_split(len(self.generators))
-        fake = torch.cat([generator(z) for generator, z in zip(self.generators, noise, strict=True)])
-        author = torch.cat([torch.full((len(z),), i, device=self.device) for i, z in enumerate(noise)])
-        return fake, author
+        """n fakes (n, ...), the generators taking turns row by row, and their authors (n,), int64."""
+        k = len(self.generators)
+        noise = torch.randn(-(-n // k), k, self.noise_size, device=self.device)  # (n / k, k, Z)
+        fake = torch.stack([generator(noise[:, i]) for i, generator in enumerate(self.generators)], 1)
+        return fake.flatten(0, 1)[:n], torch.arange(n, device=self.device) % k
 
     def step(self, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
         """One move of the critic, then one of all generators. Returns both losses."""
@@ -70,7 +70,7 @@ class MADGAN:
 
     @torch.no_grad()
     def sample(self, n: int) -> tuple[Tensor, Tensor]:
-        """n fakes (n, ...) in equal shares from each generator, in evaluation mode, and their authors (n,)."""
+        """n fakes (n, ...), the generators taking turns row by row, in evaluation mode, and their authors (n,)."""
         training = self.generators.training
         self.generators.eval()
         fake, author = self.draw(n)

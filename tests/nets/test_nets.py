@@ -75,7 +75,7 @@ def test_minibatch_discrimination_is_the_papers_formula():
 def test_minibatch_discrimination_sees_collapse():
     layer = MinibatchDiscrimination(4)
     collapsed, spread = torch.ones(6, 4), 100 * torch.randn(6, 4)
-    torch.testing.assert_close(layer(collapsed), torch.full((6, 16), 6.0))
+    torch.testing.assert_close(layer(collapsed), torch.full((6, 100), 6.0))
     assert layer(spread).mean() < 3
     critic = Critic((4,), [8], minibatch=16)
     together, alone = critic(collapsed), torch.cat([critic(x[None]) for x in collapsed])
