@@ -54,7 +54,7 @@ def register(app: typer.Typer) -> None:
             bool, typer.Option("--check", help="Change nothing; exit 1 where an address differs.")
         ] = False,
     ) -> None:
-        """Write the address in pyproject.toml, [tool.course], into every Colab badge and install line.
+        """Write the repository named in pyproject.toml (tool.course) into every Colab badge and install line.
 
         Example: course badges
         """
