@@ -368,7 +368,7 @@ plt.show()
 # number contributes one crease.
 # </details>
 #
-# ### What twenty nonlinearities do to a gradient
+# ### What ten nonlinearities do to a gradient
 #
 # **Predict.** A signal crosses ten layers, each a random matrix followed by a nonlinearity. We feed a gradient of length 1
 # into the far end and measure its length on the way back. Which nonlinearity lets it through?
@@ -405,7 +405,7 @@ record("gradient left after ten layers, ReLU / sigmoid", flow["ReLU"][-1] / flow
 #
 # σ′ = y(1 − y) is at most ¼, and W with entries of variance 2/n lengthens a vector by √2 on average. So a sigmoid layer
 # keeps at most √2/4 ≈ 0.35 of the length, and ten of them 3·10⁻⁵. A ReLU lets half of the entries through unchanged: √½ of the
-# length, times √2 from the matrix, is 1. That is where the 2/n of `Linear` comes from
+# length, times √2 from the matrix, is 1. (Tanh has slope 1 at zero, and stays close to that here.) That is where the 2/n of `Linear` comes from
 # ([He et al. 2015](https://arxiv.org/abs/1502.01852)).
 # </details>
 #
@@ -472,7 +472,7 @@ plt.show()
 explore(draw_errors, function=choice("exp", "sin", "relu"), at=slider(-0.02, 1.0, 0.01, step=0.01, label="x"))
 
 # %% [markdown]
-# **Play.** Choose `relu` and x = 0.01. Where does the error jump from nothing to ½, and why there? Now x = 0.
+# **Play.** Choose `relu` and x = 0.01. Where does the error rise from nothing towards ½, and why there? Now x = 0.
 #
 # A ReLU has no derivative at 0, and a difference that straddles the kink measures neither slope. Reports of "wrong ReLU
 # gradients" are often this: in [pytorch#114234](https://github.com/pytorch/pytorch/issues/114234) the numerical slope is ½
@@ -546,7 +546,7 @@ print(
 
 # %%
 images, labels = digits("train")
-digit = images[labels == 2][3, 0].numpy()  # (8, 8)
+digit = images[labels == 2][4, 0].numpy()  # (8, 8)
 vertical = np.array([[-1.0, 0.0, 1.0]] * 3) / 3
 pictures.convolution(digit, vertical, stride=1, padding=1, position=26)
 plt.show()
@@ -789,8 +789,8 @@ print(f"z = {z:.4f} nats\ndz/ds =\n{dz_ds.round(4)}")
 print(gradient_check(SoftmaxCrossEntropy(), rng.normal(size=(5, 4)), rng.integers(0, 4, 5)))
 
 # %% [markdown]
-# **Before you go on:** what is z for a network that knows nothing, with ten classes? (You will see this number at the left end of
-# the training curve. If yours starts elsewhere, something is wrong before any learning.)
+# **Before you go on:** what is z for a network that knows nothing and says so, p = 1/10 for each of ten classes? You will see this
+# number as a line across the training curve. A freshly drawn network starts *above* it: its random scores are confident nonsense.
 
 # %% [markdown]
 # ## 8 · A hundred random shapes
@@ -978,7 +978,8 @@ toward_input = -network.backward(loss.backward())[0, 0]
 _, axes = plt.subplots(1, 4, figsize=(12.2, 3.0), width_ratios=[1.7, 0.85, 1.7, 0.95])
 pictures.maps(network.layers[0].w["weight"][:, 0], title="the 8 kernels of layer 1", ax=axes[0], columns=4)
 axes[1].imshow(example[0, 0], cmap="gray", vmin=-1, vmax=1)
-axes[1].set(title=f"a {y_test[0]}", xticks=[], yticks=[])
+axes[1].set_title(f"a {y_test[0]}")
+axes[1].set_axis_off()
 pictures.maps(first_maps, title="what they see in it, after ReLU", ax=axes[2], columns=4)
 pictures.maps(toward_input[None], title="−dz/dx⁰", ax=axes[3], columns=1)
 plt.show()

@@ -193,8 +193,8 @@ def bars(
     _, ax = plt.subplots(figsize=(7.6, 0.42 * len(names) + 1.1))
     ax.barh(names, means, color=[FORWARD] + [COLOURS[5]] * (len(names) - 1), height=0.62)
     for k, mean in enumerate(means):
-        ax.text(max(mean, left), k, f" {mean:.3f}", va="center", fontsize=9, zorder=3,
-                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})  # fmt: skip
+        ax.annotate(f"{mean:.3f}", (max(mean, left), k), (4, 0), textcoords="offset points", va="center", fontsize=9,
+                    bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.3})  # fmt: skip
     if bound is not None:
         ax.axvline(bound, color=BACKWARD, linestyle="--", linewidth=1.3, zorder=0, label=f"bound {bound:g}")
         ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0))

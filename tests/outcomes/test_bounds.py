@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.outcomes.bounds import Bound, bounds_of_source
+from tests.outcomes.bounds import Bound, bound_of, bounds_of_source, definitions
 
 
 def test_reads_literal_bounds_wherever_they_stand():
@@ -40,3 +40,25 @@ def test_bound_is_inclusive_and_refuses_nan():
     assert not bound.met_by(0.49)
     assert not bound.met_by(1.01)
     assert not bound.met_by(float("nan"))
+
+
+def test_definitions_run_the_lectures_own_code():
+    (only_last_layer,) = definitions("01_backprop", "only_last_layer")
+
+    class Layer:
+        dz_dw = "kept"
+
+    class Network:
+        layers = (Layer(), Layer())
+
+    only_last_layer(Network)
+    assert [layer.dz_dw for layer in Network.layers] == [{}, "kept"]
+    with pytest.raises(KeyError, match="no_such"):
+        definitions("01_backprop", "no_such")
+
+
+def test_a_name_that_is_not_recorded_lists_those_that_are():
+    with pytest.raises(KeyError, match="test accuracy of our network on digits"):
+        bound_of("01_backprop", "no such outcome")
+    with pytest.raises(FileNotFoundError, match="99_nothing"):
+        bound_of("99_nothing", "x")
