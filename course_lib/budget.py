@@ -6,6 +6,7 @@ a GPU; `gpu` is for a Colab T4; `paper` is the protocol of the paper.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -32,9 +33,11 @@ class Budget:
 
     @classmethod
     def choose(cls, name: str, device: torch.device) -> Budget:
-        """The named rung; "auto" is "gpu" on a CUDA device and "laptop" elsewhere."""
+        """The named rung; "auto" is the environment's COURSE_BUDGET if that is set (the grader sets it to smoke), else
+        "gpu" on a CUDA device and "laptop" elsewhere.
+        """
         if name == "auto":
-            name = "gpu" if device.type == "cuda" else "laptop"
+            name = os.environ.get("COURSE_BUDGET") or ("gpu" if device.type == "cuda" else "laptop")
         return cls(name)
 
     def pick(self, **rungs: T) -> T:

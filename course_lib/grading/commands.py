@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
@@ -78,7 +79,7 @@ def register(app: typer.Typer) -> None:
         for name, tasks in report.tasks.items():
             marks = {student: marks for (of, student), marks in sorted(report.marks.items()) if of == name}
             if marks:
-                console.print(_table(name, tasks, marks))
+                console.print(_table(name, tasks, marks, console.width))
         if any(mark.needs_manual_grade for marks in report.marks.values() for mark in marks.values()):
             console.print("* a written answer waits for you: jupyter lab, then Nbgrader > Formgrader.", highlight=False)
         console.print(
@@ -174,14 +175,18 @@ def _progress(console: Console, title: str) -> Iterator[tuple[Callable[[int], No
         )
 
 
-def _table(name: str, tasks: list[Any], marks: dict[str, dict[str, Any]]) -> Table:
-    """One row for each student, one column for each task."""
+def _table(name: str, tasks: list[Any], marks: dict[str, dict[str, Any]], width: int) -> Table:
+    """One row for each student, one column for each task; numbered where the names would not fit."""
     from course_lib.grading.export import number
 
-    table = Table(title=name, title_justify="left")
-    table.add_column("student", overflow="fold")
-    for task in tasks:
-        table.add_column(f"{escape(task.name)}\n/{number(task.points)}", justify="right", overflow="fold")
+    fits = sum(len(task.name) + 3 for task in tasks) + max(map(len, marks)) + 12 <= width
+    legend = ", ".join(f"{k} {task.name}" for k, task in enumerate(tasks, start=1))
+    table = Table(title=escape(name), title_justify="left", box=SIMPLE_HEAD, caption=None if fits else escape(legend))
+    table.caption_justify = "left"
+    table.add_column("student", no_wrap=True)
+    for k, task in enumerate(tasks, start=1):
+        heading = escape(task.name) if fits else str(k)
+        table.add_column(f"{heading}\n/{number(task.points)}", justify="right", no_wrap=True)
     table.add_column(f"total\n/{number(sum(task.points for task in tasks))}", justify="right", style="bold")
     for student, earned in marks.items():
         cells = []

@@ -25,6 +25,7 @@ ENVIRONMENT = {
     "MKL_NUM_THREADS": "1",
     "MPLBACKEND": "Agg",
     "COURSE_HEADLESS": "1",
+    "COURSE_BUDGET": "smoke",  # for demonstrations; no graded cell depends on it
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
 }
 

@@ -39,28 +39,39 @@ class HideHiddenTests(NbGraderPreprocessor):
     def preprocess_cell(self, cell: Any, resources: Any, index: int) -> tuple[Any, Any]:
         if cell.cell_type != "code" or not is_grade(cell) or is_solution(cell):
             return cell, resources
-        kept, hidden, inside = [], set(), False
+        kept, hidden, inside = [], {}, False
         for number, line in enumerate(cell.source.split("\n"), start=1):
             inside = inside or BEGIN_HIDDEN in line
             if inside:
-                if not hidden or number - 1 not in hidden:
+                if number - 1 not in hidden:
                     kept.append("# Hidden tests ran here.")
-                hidden.add(number)
+                hidden[number] = line.strip()
             else:
                 kept.append(line)
             inside = inside and END_HIDDEN not in line
         if not hidden:
             return cell, resources
         cell.source = "\n".join(kept)
+        secret = {line for line in hidden.values() if len(line) > 3}
         for output in cell.outputs:
             if output.output_type == "error":
                 place = CELL_LINE.search(ANSI.sub("", "\n".join(output.traceback)))
-                visible = place is not None and int(place.group(1)) not in hidden
                 if output.ename == "NotImplementedError":
                     sentence, output.evalue = "This task is not done yet.", ""
-                elif visible:
+                elif place is not None and int(place.group(1)) not in hidden:
                     sentence = f"{output.ename}: {output.evalue}"
                 else:
                     sentence, output.evalue = f"A hidden test failed: {output.ename}", ""
                 output.traceback = [sentence]
+            elif output.output_type == "stream":
+                output.text = without(secret, output.text)
+            else:
+                texts = {kind: text for kind, text in output.data.items() if isinstance(text, str)}
+                output.data.update({kind: without(secret, text) for kind, text in texts.items()})
         return cell, resources
+
+
+def without(secret: set[str], text: str) -> str:
+    """`text` without the lines that quote a secret one, as a warning quotes the line that caused it."""
+    lines = text.splitlines(keepends=True)
+    return "".join(line for line in lines if not any(hidden in line for hidden in secret))

@@ -92,7 +92,7 @@ def with_code(notebook: dict[str, Any], grade_id: str, code: str) -> dict[str, A
 
 WARNS = """import sys, warnings
 def double(x):
-    warnings.warn("careful")
+    warnings.warn("careful", stacklevel=2)  # Python quotes the line of the caller, here a hidden test
     print("hm", file=sys.stderr)
     return 2 * x"""
 DIES = "import os\ndef mean(values):\n    os._exit(1)"

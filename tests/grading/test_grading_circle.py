@@ -75,7 +75,7 @@ def test_what_was_not_graded_is_named_with_a_reason(circle):
 def test_the_table_names_students_tasks_and_totals(circle):
     rows = {}
     for line in circle.graded.out.splitlines():
-        parts = [part.strip() for part in re.split("[│┃|]", line) if part.strip()]
+        parts = line.split()
         rows[parts[0] if parts else ""] = parts[1:]
     assert rows["student"] == ["/3", "/2", "/2", "/4", "/1", "/12"]
     assert rows["ada"] == ["3", "2", "*", "4", "1", "10"]
