@@ -487,8 +487,10 @@ def check_pool_forward(MixedPool2d: Any) -> None:
         layer, true = _pool_case(MixedPool2d, x, kernel, stride, mix)
         most, mean = (truth(true.function, x, {"mix": m}).y for m in (1.0, 0.0))
         side = truth(mixed_pool(kernel, kernel), x, {"mix": mix}).y.shape
-        turned = truth(mixed_pool(kernel[::-1], stride[::-1]), x, {"mix": mix}).y.shape
-        shapes = {turned: "rows and columns are exchanged in kernel or stride", side: "the stride is not used"}
+        turned = truth(mixed_pool(kernel, stride[::-1]), x, {"mix": mix}).y.shape
+        both = truth(mixed_pool(kernel[::-1], stride[::-1]), x, {"mix": mix}).y.shape
+        hint = "rows and columns are exchanged in kernel or stride"
+        shapes = {both: hint, turned: hint, side: "the stride is not used"}
         compare(
             layer,
             true,
