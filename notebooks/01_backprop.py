@@ -70,8 +70,8 @@ rng = np.random.default_rng(SEED)
 # From 2007 on, Microsoft's *Asirra* kept robots out of web pages. It showed 12 photographs of pets and let you in if you
 # clicked on all the cats. People manage that 99.6 % of the time
 # ([Elson et al. 2007](https://microsoft.com/research/publication/asirra-a-captcha-that-exploits-interest-aligned-manual-image-categorization)).
-# Experts in computer vision thought that a program which tells cats from dogs better than 60 % of the time would need a
-# major advance. The lock opens only if **all** twelve answers are right, and if a program errs independently from
+# Experts in computer vision, [asked in a poll](https://www.kaggle.com/c/dogs-vs-cats), thought that a program which tells cats from dogs
+# better than 60 % of the time would need a major advance. The lock opens only if **all** twelve answers are right, and if a program errs independently from
 # picture to picture, probabilities multiply:
 #
 # $$P(\text{open}) = p^{12}.$$
@@ -698,12 +698,12 @@ plt.show()
 # - (a) Corners count once, the middle nine times. Without padding, what is at the border of an image hardly matters.
 # - (b) A chequerboard. Generators that grow images by transposed convolution of kernel 3 and stride 2 painted it
 #   into their pictures, until [Odena et al. 2016](https://distill.pub/2016/deconv-checkerboard/) explained it. Kernel 4 and stride 2
-#   has none (try it).
-# - (c) Pixels that no window ever sees get gradient 0. With a stride larger than the kernel, TensorFlow's CPU code once shifted
-#   the windows forward but not backward, and a gradient check
-#   [found it](https://github.com/tensorflow/tensorflow/issues/11092). And a course's reference solution returned an image of the
-#   wrong size where the stride [did not fit](https://github.com/PKUFlyingPig/CMU10-714/issues/6) the image, as in (c): the last row
-#   belongs to no window, and still has a gradient.
+#   has none, except at the border (try it).
+# - (c) Pixels that no window ever sees get gradient 0. With a stride larger than the kernel, TensorFlow's convolution on the CPU
+#   [failed a gradient check](https://github.com/tensorflow/tensorflow/issues/11092); the reporter suspects that the windows were shifted
+#   going forward but not coming back. And one published solution of a course like this returned a gradient of
+#   [the wrong size](https://github.com/PKUFlyingPig/CMU10-714/issues/6) where the stride does not fit the image, as here: the last row belongs
+#   to no window, and still has a gradient.
 #
 # ### Fast
 #
@@ -1110,13 +1110,14 @@ record("planted bugs caught by the gradient check", caught[0], at_least=18)
 # %% [markdown]
 # ## 11 · Back to the lock: what ImageNet changed
 #
-# All that you built today was known in 1998. Why did Asirra stand until 2014?
+# Convolution, pooling and backpropagation were all known in 1998. Why did Asirra stand until 2014?
 #
-# Convolutions need many examples. *ImageNet* collected 14,197,122 images in 21,841 classes; its yearly contest used 1000 classes of
-# about 1000 images each. In 2012 a network of five convolutional layers, with ReLUs, trained on two graphics cards, had the right
+# They need many examples, and many multiplications. *ImageNet* collected 14,197,122 images in 21,841 classes; its yearly contest used 1000 classes of
+# about 1000 images each. In 2012 a network of five convolutional layers, with ReLUs, trained on graphics cards, had the right
 # class among its first five guesses for all but 15.3 % of the test images; the next best entry for all but 26.2 %
 # ([Krizhevsky, Sutskever, Hinton 2012](https://papers.nips.cc/paper/4824-imagenet-classification-with-deep-convolutional-neural-networks.pdf)).
-# The winner of the cat-and-dog contest in 2014 stood on that.
+# In 2014 the winner of ImageNet's localization task [won the contest of cats and dogs](http://www.kdnuggets.com/2014/02/deep-learning-wins-dogs-vs-cats-competition.html)
+# at 0.989, with his library of convolutional layers.
 #
 # We can see the effect of data in small. **Predict.** We train on about 5, 25, and all 144 examples of each digit, with the same number of steps. A
 # code of 12 digits is read if all twelve are. How does the chance of that grow?
