@@ -9,8 +9,18 @@ from nbconvert.exporters import HTMLExporter
 from nbconvert.exporters.html import contextfilter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
-# What latex2mathml does not know, in words that it does.
-RENAMED = {r"\begin{aligned}": r"\begin{align*}", r"\end{aligned}": r"\end{align*}", r"\lvert": "|", r"\rvert": "|"}
+# What latex2mathml does not know, in words that it does, and the symbols that it lets stand after \Big.
+RENAMED = {
+    r"\begin{aligned}": r"\begin{align*}",
+    r"\end{aligned}": r"\end{align*}",
+    r"\lvert": "|",
+    r"\rvert": "|",
+    r"\arg": r"\operatorname{arg}",
+}
+SYMBOLS = {
+    **{r"\lfloor": "⌊", r"\rfloor": "⌋", r"\lceil": "⌈", r"\rceil": "⌉", r"\langle": "⟨", r"\rangle": "⟩"},
+    **{r"\lVert": "‖", r"\rVert": "‖", r"\Vert": "‖", r"\|": "‖"},
+}
 REMOTE_SCRIPT = re.compile(r'<script[^>]*\bsrc="(?:https?:)?(?://[^"]*)?"[^>]*>\s*</script>', re.IGNORECASE)
 BOLD = re.compile(r'mathvariant="bold(?:-italic)?"')  # not in MathML Core, which is what browsers draw
 
@@ -23,11 +33,15 @@ def mathml(latex: str, *, block: bool) -> str:
     for old, new in RENAMED.items():
         source = source.replace(old, new)
     try:
-        converted = convert(source, display="block" if block else "inline")
+        converted = convert(source, display="block" if block else "inline").replace("<mi>&</mi>", "")
     except Exception:  # the converter raises whatever its parser trips over
+        converted = "\\"
+    for name, symbol in SYMBOLS.items():
+        converted = converted.replace(f">{name}<", f">{symbol}<")
+    if "\\" in converted:  # a command that it does not know
         dollars = "$$" if block else "$"
         return f"<code>{dollars}{_escape(latex)}{dollars}</code>"
-    return BOLD.sub('style="font-weight:bold"', converted.replace("<mi>&</mi>", ""))
+    return BOLD.sub('style="font-weight:bold"', converted)
 
 
 def _escape(text: str) -> str:

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -57,6 +58,7 @@ class Running:
 
     def __init__(self, run: Run, job: dict[str, Any], environment: dict[str, str], limit: float) -> None:
         self.run, self.limit, self.output = run, limit, Path(job["output"])
+        self.scratch = tempfile.mkdtemp(prefix="course-run-")
         self.started = time.monotonic()
         self.end: tuple[str, str] | None = None
         self.log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed in `finish`)
@@ -74,7 +76,7 @@ class Running:
         self.listener = threading.Thread(target=self._listen, daemon=True)
         self.listener.start()
         with contextlib.suppress(BrokenPipeError):  # it ended at once; `poll` says so
-            self.process.stdin.write(json.dumps(job) + "\n")
+            self.process.stdin.write(json.dumps({**job, "scratch": self.scratch}) + "\n")
             self.process.stdin.flush()
 
     def _listen(self) -> None:
@@ -106,6 +108,7 @@ class Running:
         """End the worker and its kernel."""
         end_tree(self.process.pid)
         self.process.wait()
+        shutil.rmtree(self.scratch, ignore_errors=True)
 
     def finish(self) -> None:
         """Write down how it ended."""
@@ -115,6 +118,7 @@ class Running:
             self.end = ("died", said[-1] if said else f"The process ended with status {self.process.returncode}.")
         self.log.close()
         self.process.stdin.close()
+        shutil.rmtree(self.scratch, ignore_errors=True)  # where the worker could not
         self.run.status, self.run.message = self.end
 
 

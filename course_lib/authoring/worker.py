@@ -1,6 +1,7 @@
 """One notebook in one process: `python -m course_lib.authoring.worker` reads a job from standard input and runs it.
 
-The job is one line of JSON: {"notebook": text, "output": path, "parameters": {...}, "cwd": path}. What happens is told
+The job is one line of JSON: {"notebook": text, "output": path, "parameters": {...}, "cwd": path, "scratch": path of an
+empty folder that is deleted at the end}. What happens is told
 on standard output, a line of JSON each: {"cell": cells done, "of": cells}, at the end {"end": "ok" | "raised" | "died"
 | "broken", "message": str}. Standard input stays open as long as the parent lives; when it closes, this process and its
 kernel end.
@@ -10,8 +11,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
-import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -34,9 +35,10 @@ def end_tree() -> None:
             continue
 
 
-def _die_with_parent() -> None:
+def _die_with_parent(scratch: str) -> None:
     sys.stdin.read()  # returns when the other end is closed, however the parent ended
     end_tree()
+    shutil.rmtree(scratch, ignore_errors=True)
     os._exit(1)
 
 
@@ -112,13 +114,13 @@ def execute(job: dict[str, Any]) -> tuple[str, str]:
 def main() -> None:
     """Run the job that the parent sends."""
     job = json.loads(sys.stdin.readline())
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-    with tempfile.TemporaryDirectory(prefix="course-run-", ignore_cleanup_errors=True) as folder:
-        use_this_python(Path(folder))
-        try:
-            end, message = execute(job)
-        finally:
-            end_tree()
+    threading.Thread(target=_die_with_parent, args=(job["scratch"],), daemon=True).start()
+    use_this_python(Path(job["scratch"]))
+    try:
+        end, message = execute(job)
+    finally:
+        end_tree()
+        shutil.rmtree(job["scratch"], ignore_errors=True)
     tell(end=end, message=message)
     sys.stdout.flush()
     os._exit(0)  # threads of the dead kernel's client may still wait

@@ -15,6 +15,7 @@ import pytest
 from course_lib.authoring.build import notebook_text
 from course_lib.authoring.html import mathml
 from course_lib.authoring.running import Run, Running, end_tree, run_all, run_command, table
+from course_lib.authoring.tree import sources
 from course_lib.errors import CourseError
 from tests.authoring.conftest import HEADER
 
@@ -173,7 +174,10 @@ def test_the_time_limit_ends_the_kernel_and_its_children(tmp_path, monkeypatch):
         return poll(self)
 
     monkeypatch.setattr(Running, "poll", limited_once_it_sleeps)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
     run_all([run], folder=tmp_path / "build", budget="smoke", seed=0, jobs=1, minutes=5)
+    assert not list((tmp_path / "tmp").iterdir())
     assert run.status == "time limit" and run.failed
     assert "in cell 3" in run.message
     assert alive([int(pid) for pid in started.read_text().split()]) == []
@@ -211,6 +215,8 @@ def test_a_worker_whose_parent_is_gone_ends_its_kernel(small):
     source = small / "notebooks/01_first.py"
     source.write_text(HEADER + PARAMETERS + SLEEPS)
     job = {"notebook": notebook_text(source), "output": str(small / "x.ipynb"), "parameters": {}, "cwd": str(small)}
+    job["scratch"] = str(small / "scratch")
+    (small / "scratch").mkdir()
     command = [sys.executable, "-m", "course_lib.authoring.worker"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     try:
@@ -220,6 +226,7 @@ def test_a_worker_whose_parent_is_gone_ends_its_kernel(small):
         process.stdin.close()  # what the system does for a parent that was killed
         process.wait(timeout=30)
         assert alive(pids) == []
+        assert not (small / "scratch").exists()
     finally:
         end_tree(process.pid)
 
@@ -265,5 +272,31 @@ def test_formulas_become_mathml(latex):
     assert converted.startswith("<math") and "\\" not in converted
 
 
-def test_a_formula_that_cannot_be_converted_is_shown_as_written():
-    assert mathml(r"\left( a < b", block=True) == r"<code>$$\left( a &lt; b$$</code>"
+def test_every_formula_of_the_course_becomes_mathml(repository):
+    from nbconvert.filters.markdown_mistune import MarkdownWithMath
+
+    import course_lib.authoring.html as html
+
+    lost, count = [], 0
+
+    class Renderer(html._Renderer):
+        def block_math(self, body):
+            nonlocal count
+            count += 1
+            if not mathml(body, block=True).startswith("<math"):
+                lost.append(body)
+            return ""
+
+        inline_math = block_math
+
+    for source in sources(repository):
+        for cell in json.loads(notebook_text(source))["cells"]:
+            if cell["cell_type"] == "markdown":
+                MarkdownWithMath(renderer=Renderer(escape=False)).render("".join(cell["source"]))
+    assert count > 100
+    assert lost == []
+
+
+@pytest.mark.parametrize("latex", [r"\left( a < b", r"\unheardof{a < b}"])
+def test_a_formula_that_cannot_be_converted_is_shown_as_written(latex):
+    assert mathml(latex, block=True) == f"<code>$${latex.replace('<', '&lt;')}$$</code>"
