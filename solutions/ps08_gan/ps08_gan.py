@@ -15,8 +15,8 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/your-organisation/networks-that-generate/blob/main/assignments/ps08_gan/ps08_gan.ipynb)
 #
-# Nine tasks in code (44 points) and two written answers (6 points): **50 points**, about 3½ hours. No GPU is needed. The
-# lecture is `notebooks/08_gan.ipynb`.
+# Nine tasks in code (44 points) and two written answers (6 points): **50 points**, about 220 minutes. No GPU is needed.
+# The lecture is `notebooks/08_gan.ipynb`.
 #
 # | task | | minutes | points |
 # |---|---|---|---|
@@ -31,12 +31,14 @@
 # | 9 | Telling the critic the label | 15 | 3 |
 # | 10, 11 | Written answers | 20 | 3 + 3 |
 #
-# **How it works.** Replace each `raise NotImplementedError()` by your code. The cell below it checks your work and says what
-# is likely wrong. After you hand in, hidden tests use other data, other shapes and extreme cases. No task needs another
-# task's code, so do them in any order. You may use all of torch and the course's library; no function of the library solves a task.
+# **How it works.** Replace each `raise NotImplementedError()` by your code. The cell below it checks your work and says
+# what is likely wrong. After you hand in, hidden tests use other data, other shapes and extreme cases. No task needs
+# another task's code, so do them in any order. You may use all of torch and the course's library; no function of the
+# library solves a task.
 #
-# **Notation.** The critic (in the papers: the discriminator) gives each point $x$ a *logit* $a(x)$, any real number; the
-# probability it gives to "real" is $D(x) = \sigma(a(x)) = 1/(1 + e^{-a(x)})$. Logarithms are natural. `(N, F)` is a tensor's shape.
+# **Notation.** The critic (in the papers: the discriminator) gives each point $x$ a *logit* $a(x)$, any real number;
+# the probability it gives to "real" is $D(x) = \sigma(a(x)) = 1/(1 + e^{-a(x)})$. Logarithms are natural. `(N, F)` is a
+# tensor's shape.
 
 # %% tags=["parameters"]
 BUDGET = "auto"  # smoke, laptop, gpu, paper; auto chooses by the device
@@ -82,22 +84,22 @@ device, budget = course_lib.start(BUDGET, SEED, device="cpu")
 #
 # *20 minutes, 5 points*
 #
-# Real points have density $p$, generated ones have density $q$. A share $\pi$ of the points that the critic sees is real (`share`;
-# the lecture has $\pi = \tfrac12$). The critic maximises, at every $x$ separately,
+# Real points have density $p$, generated ones have density $q$. A share $\pi$ of the points that the critic sees is
+# real (`share`; the lecture has $\pi = \tfrac12$). The critic maximises, at every $x$ separately,
 #
 # $$\pi\, p(x) \log D(x) + (1 - \pi)\, q(x) \log(1 - D(x)) \quad\Longrightarrow\quad
 #   D^*(x) = \frac{\pi\, p(x)}{\pi\, p(x) + (1 - \pi)\, q(x)}.$$
 #
 # In many dimensions densities underflow, so we are given their logarithms. `optimal_critic` returns $\log D^*$ and
-# $\log(1 - D^*)$, each of shape `(N,)`. Both must be exact even where `log_p` is −2000 and `log_q` −3000. Where one of the densities is zero, its
-# logarithm is `-inf`; this should need no special case.
+# $\log(1 - D^*)$, each of shape `(N,)`. Both must be exact even where `log_p` is −2000 and `log_q` −3000. Where one of
+# the densities is zero, its logarithm is `-inf`; this should need no special case.
 #
 # The value of the game is an integral. On a grid of $G$ points with quadrature weights $w_g$ it is the sum
 #
 # $$V = \sum_g w_g \big( p_g \log D_g + q_g \log(1 - D_g) \big).$$
 #
-# `game_value` computes it for **any** critic, given as `log_d` $= \log D_g$ and `log_not_d` $= \log(1 - D_g)$. A point that is never
-# drawn adds nothing: $0 \cdot \log 0 = 0$.
+# `game_value` computes it for **any** critic, given as `log_d` $= \log D_g$ and `log_not_d` $= \log(1 - D_g)$. A point
+# that is never drawn adds nothing: $0 \cdot \log 0 = 0$.
 
 
 # %% nbgrader={"grade": false, "grade_id": "optimal-critic", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -126,7 +128,7 @@ def game_value(log_d, log_not_d, log_p, log_q, weights):
         weights: quadrature weights, (G,).
 
     Returns:
-        V in nats, ().
+        V in nats, (); -inf where the critic is sure and wrong.
     """
     ### BEGIN SOLUTION
     p, q = log_p.exp(), log_q.exp()  # (G,)
@@ -178,8 +180,9 @@ assert torch.as_tensor(game_value(log_p, log_q, log_p, log_q, ones)).shape == ()
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# With $\pi = \tfrac12$ the value at the best critic is $-\log 4 + 2\,\mathrm{JSD}(p, q)$: between $-\log 4$ (no difference) and 0 (nothing in common).
-# Move one Gaussian away from another and watch: beyond some six standard deviations the curve is flat, and a generator that descends it learns nothing.
+# With $\pi = \tfrac12$ the value at the best critic is $-\log 4 + 2\,\mathrm{JSD}(p, q)$: between $-\log 4$ (no
+# difference) and 0 (nothing in common). Move one Gaussian away from another and watch: beyond some six standard
+# deviations the curve is flat, and a generator that descends it learns nothing.
 
 # %%
 with checks.when_done("Task 1"):
@@ -202,12 +205,14 @@ with checks.when_done("Task 1"):
 #
 # *20 minutes, 5 points*
 #
-# With *soft targets* the critic is told that a real point is real with probability $t_r$ (`real_target`) and a generated one with probability
-# $t_f$ (`fake_target`); $t_r = 1, t_f = 0$ is the ordinary game. The cross-entropy of a logit $a$ with a target $t$ is
+# With *soft targets* the critic is told that a real point is real with probability $t_r$ (`real_target`) and a
+# generated one with probability $t_f$ (`fake_target`); $t_r = 1, t_f = 0$ is the ordinary game. The cross-entropy of a
+# logit $a$ with a target $t$ is
 #
 # $$\ell(a, t) = -t \log \sigma(a) - (1 - t) \log(1 - \sigma(a)).$$
 #
-# Real points may also carry weights $w_i \ge 0$, which need not add up to 1 (AdaGAN gives more weight to points that are not covered yet):
+# Real points may also carry weights $w_i \ge 0$, which need not add up to 1 (AdaGAN gives more weight to points that
+# are not covered yet):
 #
 # $$L = \frac{\sum_{i=1}^{N} w_i\, \ell(r_i, t_r)}{\sum_{i=1}^{N} w_i} + \frac{1}{M} \sum_{j=1}^{M} \ell(f_j, t_f).$$
 #
@@ -292,7 +297,7 @@ for size in (100.0, 1000.0, 1e4):
             logits[which] = torch.tensor([sign * size], requires_grad=True)
             loss = critic_loss(*logits)
             assert torch.isfinite(loss)
-            growth += abs(float(loss - critic_loss(zero, zero)))
+            growth += abs(float((loss - critic_loss(zero, zero)).detach()))
             if loss.requires_grad:
                 loss.backward()
             assert all(a.grad is None or torch.isfinite(a.grad).all() for a in logits)
@@ -309,8 +314,9 @@ assert torch.isfinite(critic_loss(torch.tensor([1000.0]), torch.tensor([-1000.0]
 #
 # $$\ell_{\text{sat}}(a) = \log(1 - \sigma(a)) \qquad\text{or}\qquad \ell_{\text{non}}(a) = -\log \sigma(a).$$
 #
-# Derive both slopes $\mathrm{d}\ell/\mathrm{d}a$ on paper and return them for each logit, **without** a mean over the batch. They must keep
-# their *relative* accuracy for logits of ±50 (there $1 - \sigma(50)$ rounds to 0, while the slope is about $10^{-22}$), and hold no NaN at ±1000.
+# Derive both slopes $\mathrm{d}\ell/\mathrm{d}a$ on paper and return them for each logit, **without** a mean over the
+# batch. They must keep their *relative* accuracy for logits of ±50 (there $1 - \sigma(50)$ rounds to 0, while the slope
+# is about $10^{-22}$), and hold no NaN at ±1000.
 
 
 # %% nbgrader={"grade": false, "grade_id": "generator-slopes", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -375,18 +381,20 @@ with checks.when_done("Task 3"):
 #
 # *35 minutes, 8 points*
 #
-# A `Duel` holds both networks and an optimizer (plain SGD) for each. `critic(x)` returns logits `(N,)`. The two formulas are
-# given: `non_saturating.critic(real_logits, fake_logits)` and `non_saturating.generator(fake_logits)`, each `()`. What is left to you
-# is *who moves when*:
+# A `Duel` holds both networks and an optimizer (plain SGD) for each. `critic(x)` returns logits `(N,)`. The two
+# formulas are given: `non_saturating.critic(real_logits, fake_logits)` and `non_saturating.generator(fake_logits)`,
+# each `()`. What is left to you is *who moves when*:
 #
-# - `critic_turn(real, z)`: the critic moves once, on `real` and on the points that the generator makes of the noise `z` `(N, Z)`. Real and generated points pass
-#   the critic in **two** calls (with batch normalisation it matters). The generator must stay bitwise the same, and no gradient
-#   may be left in it.
+# - `critic_turn(real, z)`: the critic moves once, on `real` and on the points that the generator makes of the noise `z`
+#   `(N, Z)`. Real and generated points pass the critic in **two** calls (with batch normalisation it matters). The
+#   generator must stay bitwise the same, and no gradient may be left in it.
 # - `generator_turn(z)`: the generator moves once; the critic stays bitwise the same.
-# - `round(reals, zs, rest_below)`: up to $k$ = `len(reals)` critic turns, turn $i$ on `reals[i]` and `zs[i]`, then one generator turn on the last
-#   noise `zs[k]`. *Slowing the critic down*: as soon as a turn's loss lies below `rest_below`, the critic rests, and the remaining turns of this round are left out.
+# - `round(reals, zs, rest_below)`: up to $k$ = `len(reals)` critic turns, turn $i$ on `reals[i]` and `zs[i]`, then one
+#   generator turn on the last noise `zs[k]`. *Slowing the critic down*: as soon as a turn's loss lies below
+#   `rest_below`, the critic rests, and the remaining turns of this round are left out.
 #
-# Gradients left over from anything that happened before a turn must not change it. A turn returns its loss **before** the move, detached, `()`.
+# Gradients left over from anything that happened before a turn must not change it. A turn returns its loss **before**
+# the move, detached, `()`.
 
 
 # %% nbgrader={"grade": false, "grade_id": "duel", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -553,21 +561,24 @@ for k, rest in ((1, -math.inf), (4, -math.inf), (5, 1.0), (3, 100.0)):
 #
 # *30 minutes, 7 points*
 #
-# Two players share $f(x, y) = x^\top A\, y$ with $x \in \mathbb R^n$, $y \in \mathbb R^m$ and $A$ of shape `(n, m)`. The first chooses $x$ to make $f$ small, the second
-# chooses $y$ to make it large. The *pulls* are the directions in which they want to go,
+# Two players share $f(x, y) = x^\top A\, y$ with $x \in \mathbb R^n$, $y \in \mathbb R^m$ and $A$ of shape `(n, m)`.
+# The first chooses $x$ to make $f$ small, the second chooses $y$ to make it large. The *pulls* are the directions in
+# which they want to go,
 #
 # $$u(x, y) = -\frac{\partial f}{\partial x}, \qquad v(x, y) = +\frac{\partial f}{\partial y}.$$
 #
-# Write `bilinear_pulls`, and three ways to move. Each takes `pulls`, a function `(x, y) -> (u, v)` that the tests give you (so a
-# wrong `bilinear_pulls` costs you nothing here), and a rate $\eta$ (`eta`), and returns the new $(x', y')$ **without changing** the
-# tensors that it was given:
+# Write `bilinear_pulls`, and three ways to move. Each takes `pulls`, a function `(x, y) -> (u, v)` that the tests give
+# you (so a wrong `bilinear_pulls` costs you nothing here), and a rate $\eta$ (`eta`), and returns the new $(x', y')$
+# **without changing** the tensors that it was given:
 #
 # - *simultaneous*: $x' = x + \eta\, u(x, y)$, $\;y' = y + \eta\, v(x, y)$;
 # - *alternating*: $x$ moves first, and $y$ reacts to where $x$ now is: $y' = y + \eta\, v(x', y)$;
-# - *extragradient* (Korpelevich 1976): both look ahead by a simultaneous move to $(\bar x, \bar y)$, then move **from where they stood** by the
-#   pulls found there: $x' = x + \eta\, u(\bar x, \bar y)$, $\;y' = y + \eta\, v(\bar x, \bar y)$.
+# - *extragradient* (Korpelevich 1976): both look ahead by a simultaneous move to $(\bar x, \bar y)$, then move **from
+#   where they stood** by the pulls found there: $x' = x + \eta\, u(\bar x, \bar y)$, $\;y' = y + \eta\, v(\bar x, \bar
+#   y)$.
 #
-# `running_mean` gets a path $z_0, z_1, \dots$ as the rows of a `(T, n)` tensor and returns $\bar z_t = \frac{1}{t + 1} \sum_{s \le t} z_s$, `(T, n)`.
+# `running_mean` gets a path $z_0, z_1, \dots$ as the rows of a `(T, n)` tensor and returns $\bar z_t = \frac{1}{t + 1}
+# \sum_{s \le t} z_s$, `(T, n)`.
 
 
 # %% nbgrader={"grade": false, "grade_id": "players", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -697,18 +708,21 @@ for rows, n in ((1, 3), (6, 1), (5, 5)):
 
 # %%
 with checks.when_done("Task 5"):
-    _, axes = plt.subplots(1, 3, figsize=(9.6, 3.4), sharex=True, sharey=True)
-    for ax, move in zip(axes, (simultaneous, alternating, extragradient), strict=True):
+    paths = {}
+    for move in (simultaneous, alternating, extragradient):
         path = [torch.tensor([1.0, 0.0])]
         for _ in range(100):
             x, y = move(lambda x, y: bilinear_pulls(torch.ones(1, 1), x, y), path[-1][:1], path[-1][1:], 0.15)
             path.append(torch.cat([x, y]))
-        path = torch.stack(path)
+        paths[move.__name__] = torch.stack(path)
+    means = {name: running_mean(path) for name, path in paths.items()}
+    _, axes = plt.subplots(1, 3, figsize=(9.6, 3.4), sharex=True, sharey=True)
+    for ax, (name, path) in zip(axes, paths.items(), strict=True):
         ax.plot(*path.T, linewidth=1, label="players")
-        ax.plot(*running_mean(path).T, linewidth=1, label="running mean")
+        ax.plot(*means[name].T, linewidth=1, label="running mean")
         ax.plot(0, 0, "k+")
         ax.set_aspect("equal")
-        ax.set(title=move.__name__, xlabel="x")
+        ax.set(title=name, xlabel="x")
     axes[0].set_ylabel("y")
     axes[2].legend(loc="upper right")
     plt.show()
@@ -718,17 +732,18 @@ with checks.when_done("Task 5"):
 #
 # *20 minutes, 4 points*
 #
-# Feature matching gives the generator a softer goal: the critic's features of generated points should have the same mean as those of real points. Means
-# alone do not punish a collapsed generator, so we also match the variances, and we do it in several layers of the critic at once. With $\mu$ and $\sigma^2$
-# the mean and the variance of each feature over the batch,
+# Feature matching gives the generator a softer goal: the critic's features of generated points should have the same
+# mean as those of real points. Means alone do not punish a collapsed generator, so we also match the variances, and we
+# do it in several layers of the critic at once. With $\mu$ and $\sigma^2$ the mean and the variance of each feature
+# over the batch,
 #
 # $$L = \sum_{\text{layers } l} \Big( \big\lVert \mu_l^{\text{real}} - \mu_l^{\text{fake}} \big\rVert^2 +
 #   \lambda \big\lVert (\sigma_l^{\text{real}})^2 - (\sigma_l^{\text{fake}})^2 \big\rVert^2 \Big), \qquad
 #   \sigma^2 = \text{mean of } (h - \mu)^2 ,$$
 #
-# so the variance of a single point is 0, not NaN. $\lVert d \rVert^2 = \sum_k d_k^2$ adds over features. A layer is `(N, F)`, or feature maps `(N, C, H, W)`: then mean
-# and variance of each channel run over $N$, $H$ and $W$. Real and generated batches may differ in size. The real
-# statistics are a target: **no gradient** may reach `real_layers`.
+# so the variance of a single point is 0, not NaN. $\lVert d \rVert^2 = \sum_k d_k^2$ adds over features. A layer is
+# `(N, F)`, or feature maps `(N, C, H, W)`: then mean and variance of each channel run over $N$, $H$ and $W$. Real and
+# generated batches may differ in size. The real statistics are a target: **no gradient** may reach `real_layers`.
 
 
 # %% nbgrader={"grade": false, "grade_id": "moment-matching", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -788,7 +803,9 @@ for n, m, size, weight in ((7, 5, 4, 1.0), (5, 12, 1, 0.3), (4, 1, 3, 2.0)):
     unit = unit if math.isfinite(unit) and unit > 0 else 1.0
     extra = moment_matching([real], [fake], variance_weight=weight) - without
     expected = weight * (real.var(0, correction=0) - fake.var(0, correction=0)).square().sum()
-    assert any(math.isclose(float(extra), scale * float(expected), rel_tol=1e-6) for scale in (1.0, unit))
+    assert any(
+        math.isclose(float(extra.detach()), scale * float(expected.detach()), rel_tol=1e-6) for scale in (1.0, unit)
+    )
     if extra.requires_grad:
         (gradient,) = torch.autograd.grad(extra, fake, retain_graph=True)
         assert torch.isfinite(gradient).all(), "also a batch of one needs a finite gradient"
@@ -818,12 +835,13 @@ for n, m, c, h, w in ((3, 2, 4, 2, 5), (2, 5, 1, 3, 3)):
 #
 # Data with known centres $c_0, \dots, c_{K-1}$ tell us what a generator has lost.
 #
-# - `nearest_mode` gives each sample the index of its nearest centre (Euclidean distance), or −1 where even that one is farther away than `radius`. A sample
-#   at exactly `radius` still belongs. A diverged generator makes NaN: such a sample belongs nowhere.
-# - `mode_summary` gets such labels $\in \{-1, 0, \dots, K-1\}$ and returns three numbers: how many modes have at least `least` samples; the share of
-#   good samples (label ≥ 0) among **all**; and how unevenly the good ones are spread,
-#   $\mathrm{KL}(h \,\Vert\, \text{uniform}) = \sum_k h_k \log (K h_k)$ in nats, where $h_k$ is the share of mode $k$ among the **good** samples and
-#   $0 \log 0 = 0$. Without any good sample it is infinite.
+# - `nearest_mode` gives each sample the index of its nearest centre (Euclidean distance), or −1 where even that one is
+#   farther away than `radius`. A sample at exactly `radius` still belongs. A diverged generator makes NaN: such a
+#   sample belongs nowhere.
+# - `mode_summary` gets such labels $\in \{-1, 0, \dots, K-1\}$ and returns three numbers: how many modes have at least
+#   `least` samples; the share of good samples (label ≥ 0) among **all**; and how unevenly the good ones are spread,
+#   $\mathrm{KL}(h \,\Vert\, \text{uniform}) = \sum_k h_k \log (K h_k)$ in nats, where $h_k$ is the share of mode $k$
+#   among the **good** samples and $0 \log 0 = 0$. Without any good sample it is infinite.
 
 
 # %% nbgrader={"grade": false, "grade_id": "modes", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -868,7 +886,7 @@ def mode_summary(labels, modes, least=1):
 # %% nbgrader={"grade": true, "grade_id": "modes-nearest", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.check_nearest_mode(nearest_mode)
 ### BEGIN HIDDEN TESTS
-for n, k, d, radius in ((200, 5, 3, 0.9), (1, 1, 1, 1.0), (7, 7, 2, 1.5), (50, 3, 4, 0.0)):
+for n, k, d, radius in ((200, 5, 3, 0.9), (1, 1, 1, 1.0), (7, 7, 2, 1.5), (20, 3, 4, 0.0)):
     draws = torch.Generator().manual_seed(n)
     samples, centres = torch.randn(n, d, generator=draws), torch.randn(k, d, generator=draws)
     samples[-1] = centres[0]
@@ -917,17 +935,19 @@ assert float(mode_summary(torch.tensor([-1, -1]), 3)[2]) == math.inf
 #
 # *25 minutes, 5 points*
 #
-# A critic that judges one point at a time cannot see that all generated points are alike. Salimans et al. (2016, section 3.2) give it a layer that
-# compares the points of a batch. Yours differs from theirs, and from the library's, in three ways: a Gaussian instead of $e^{-\lVert\cdot\rVert_1}$, a **mean over the
-# other points** instead of a sum over all (so that the output does not change its scale with the batch size), and the features stay in front.
+# A critic that judges one point at a time cannot see that all generated points are alike. Salimans et al. (2016,
+# section 3.2) give it a layer that compares the points of a batch. Yours differs from theirs, and from the library's,
+# in three ways: a Gaussian instead of $e^{-\lVert\cdot\rVert_1}$, a **mean over the other points** instead of a sum
+# over all (so that the output does not change its scale with the batch size), and the features stay in front.
 #
 # `kernel` is a parameter $T$ of shape `(F, B, K)`. With features $x_i \in \mathbb R^F$,
 #
 # $$m_{ibk} = \sum_f x_{if} T_{fbk}, \qquad c_b(i, j) = \exp\!\Big({-\tfrac12} \sum_k (m_{ibk} - m_{jbk})^2\Big), \qquad
 #   o_{ib} = \frac{1}{N - 1} \sum_{j \ne i} c_b(i, j).$$
 #
-# The layer maps `(N, F)` to `(N, F + B)`: the features, then $o$. A point alone in its batch has no others: its $o$ is 0. Start `kernel` at normal random
-# numbers with standard deviation $1/\sqrt F$ (at zero no gradient would ever move it).
+# The layer maps `(N, F)` to `(N, F + B)`: the features, then $o$. A point alone in its batch has no others: its $o$ is
+# 0. Start `kernel` at normal random numbers with standard deviation $1/\sqrt F$ (at zero no gradient would ever move
+# it).
 
 
 # %% nbgrader={"grade": false, "grade_id": "closeness", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -1006,11 +1026,13 @@ assert torch.isfinite(layer(1000 * torch.eye(3))).all()
 #
 # *15 minutes, 3 points*
 #
-# A conditional critic judges whether an image is real *and* fits its label. For convolutions the label enters as extra planes: `with_label` appends to
-# images `(N, C, H, W)` one plane per class, so `(N, C + classes, H, W)`; the plane of the point's own class is 1 everywhere, the others are 0.
+# A conditional critic judges whether an image is real *and* fits its label. For convolutions the label enters as extra
+# planes: `with_label` appends to images `(N, C, H, W)` one plane per class, so `(N, C + classes, H, W)`; the plane of
+# the point's own class is 1 everywhere, the others are 0.
 #
-# If the critic only ever sees real images with their right label, it may ignore the label. So it should also be shown real images with a **wrong** one, as
-# fakes. `wrong_labels` draws for each point, independently, one of the *other* `classes − 1` labels, all equally likely.
+# If the critic only ever sees real images with their right label, it may ignore the label. So it should also be shown
+# real images with a **wrong** one, as fakes. `wrong_labels` draws for each point, independently, one of the *other*
+# `classes − 1` labels, all equally likely.
 
 
 # %% nbgrader={"grade": false, "grade_id": "labels", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -1071,8 +1093,9 @@ assert len(set(((wrong - labels) % classes)[:50].tolist())) > 1, "each point dra
 # %% [markdown]
 # ## All together
 #
-# Your `Duel` on a ring of eight Gaussians (radius 2, standard deviation 0.05), watched by your mode counter. Nothing to hand in here; before you
-# run it, guess how many modes it will find and whether they will stay found. Then try two critic turns a round, or a critic with your `Closeness` layer.
+# Your `Duel` on a ring of eight Gaussians (radius 2, standard deviation 0.05), watched by your mode counter. Nothing to
+# hand in here; before you run it, guess how many modes it will find and whether they will stay found. Then try two
+# critic turns a round, or a critic with your `Closeness` layer.
 
 
 # %%
@@ -1102,7 +1125,7 @@ with checks.when_done("Tasks 4 and 7"):
     samples, history = play(budget.pick(smoke=20, laptop=1500))
     _, axes = plt.subplots(1, 2, figsize=(8.4, 3.4))
     draw.curves(history, xlabel="round", ylabel="share", title="what your counter sees", ax=axes[0])
-    draw.points(ring(8).sample(500)[0], samples, title="samples after the last round", limit=3, ax=axes[1])
+    draw.points(ring(8).sample(500)[0], samples, title="samples after the last round", limit=3.4, ax=axes[1])
     axes[1].legend(markerscale=3, loc="upper right")
     plt.show()
 
@@ -1111,30 +1134,39 @@ with checks.when_done("Tasks 4 and 7"):
 #
 # *10 minutes, 3 points*
 #
-# Early in training the critic tells all generated points apart: their logits are about −20. What are then (a) the *value* of the saturating loss, (b) the sizes of the slopes of
-# the saturating and of the non-saturating loss? (c) Both losses want the same thing of each single point: why, and what differs? Five sentences at most.
+# Early in training the critic tells all generated points apart: their logits are about −20. What are then (a) the
+# *value* of the saturating loss, (b) the sizes of the slopes of the saturating and of the non-saturating loss? (c) Both
+# losses want the same thing of each single point: why, and what differs? Five sentences at most.
 
 # %% [markdown] nbgrader={"grade": true, "grade_id": "written-saturation", "locked": false, "points": 3, "schema_version": 3, "solution": true, "task": false}
-# (a) log(1 − σ(−20)) ≈ −2·10⁻⁹: almost 0, which is the largest value it has, so the generator is doing as badly as it can. [1 point]
+# (a) log(1 − σ(−20)) ≈ −2·10⁻⁹: almost 0, which is the largest value it has, so the generator is doing as badly as it
+# can. [1 point]
 #
-# (b) The saturating slope is −σ(−20) ≈ −2·10⁻⁹, the non-saturating one −σ(20) ≈ −1: the first generator stands still, the second moves. [1 point]
+# (b) The saturating slope is −σ(−20) ≈ −2·10⁻⁹, the non-saturating one −σ(20) ≈ −1: the first generator stands still,
+# the second moves. [1 point]
 #
-# (c) Both slopes are negative, so both push each logit up, along the same gradient ∂a/∂θ; what differs is how much each point counts in the batch: −σ(a) listens to the
-# points that already fool the critic, −σ(−a) to those that do not. [1 point]
+# (c) Both slopes are negative, so both push each logit up, along the same gradient ∂a/∂θ; what differs is how much each
+# point counts in the batch: −σ(a) listens to the points that already fool the critic, −σ(−a) to those that do not. [1
+# point]
 
 # %% [markdown]
 # ## Task 11 · Written: eight modes out of eight
 #
 # *10 minutes, 3 points*
 #
-# Someone reports: "Our generator covers 8 of 8 modes of the ring, and 100 % of its samples are good." Describe **two** different generators that reach these
-# numbers and have nevertheless not learned the ring, and for each say what you would measure to notice it. Six sentences at most.
+# Someone reports: "Our generator covers 8 of 8 modes of the ring, and 100 % of its samples are good." Describe **two**
+# different generators that reach these numbers and have nevertheless not learned the ring, and for each say what you
+# would measure to notice it. Six sentences at most.
 
 # %% [markdown] nbgrader={"grade": true, "grade_id": "written-coverage", "locked": false, "points": 3, "schema_version": 3, "solution": true, "task": false}
 # For example (two of these, each with its measurement: 1½ points a pair):
 #
-# - Unequal shares: 93 % of the samples in one mode and 1 % in each other one. The KL of Task 7 between the histogram of modes and the uniform one notices it.
-# - Collapse inside the modes: eight single points, one at each centre. The variance of the samples within each mode (it should be σ²) notices it.
-# - Memory: it repeats the training points. The distance to the nearest training point, compared with that of held-out real points, notices it.
-# - Wrong shape within the radius, e.g. a small circle around each centre: the likelihood of the samples, or the distribution of their distances from the centre.
+# - Unequal shares: 93 % of the samples in one mode and 1 % in each other one. The KL of Task 7 between the histogram of
+#   modes and the uniform one notices it.
+# - Collapse inside the modes: eight single points, one at each centre. The variance of the samples within each mode (it
+#   should be σ²) notices it.
+# - Memory: it repeats the training points. The distance to the nearest training point, compared with that of held-out
+#   real points, notices it.
+# - Wrong shape within the radius, e.g. a small circle around each centre: the likelihood of the samples, or the
+#   distribution of their distances from the centre.
 # - A lucky moment: modes come and go during training. Report the numbers along the run and over several seeds.

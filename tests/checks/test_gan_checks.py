@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 import jupytext
+import matplotlib.pyplot as plt
 import pytest
 import torch
 import torch.nn.functional as F
@@ -378,6 +379,31 @@ def test_points_add_up_to_what_the_text_says() -> None:
                 break
             mine.append(grade.get("points", 0) if grade.get("grade") else 0)
         assert sum(mine) == points, task
+
+
+@pytest.fixture
+def always_warn():
+    """torch warns at every place again, not once in a process."""
+    torch.set_warn_always(True)
+    yield
+    torch.set_warn_always(False)
+
+
+@pytest.mark.filterwarnings("error")
+def test_no_cell_of_the_reference_warns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], always_warn: None
+) -> None:
+    """nbgrader takes all points of a test cell that writes to stderr."""
+    plt.switch_backend("agg")
+    monkeypatch.setattr(plt, "show", lambda: plt.close("all"))
+    names = {"__name__": "__main__"}
+    for cell in NOTEBOOK.cells:
+        if cell.cell_type == "code":
+            exec(compile(cell.source, cell.metadata.get("nbgrader", {}).get("grade_id", "cell"), "exec"), names)
+            names["BUDGET"] = "smoke"
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert captured.out.count("passes its visible check") == sum(len(called) for called in CHECKS.values())
 
 
 def test_networks_are_reproducible_and_separate() -> None:

@@ -670,7 +670,7 @@ modes = Task(
         "evenness: nothing good counts as even": Edit(("return covered, 0.0, math.inf", "return covered, 0.0, 0.0")),
     },
     right={
-        "cdist, and the log of K minus the entropy": """
+        "squares first, and the log of K minus the entropy": """
 def nearest_mode(samples, centres, radius):
     square = (samples[:, None, :] - centres[None, :, :]).pow(2).sum(-1)
     label = square.argmin(dim=1)
@@ -687,6 +687,7 @@ def mode_summary(labels, modes, least=1):
     h = counts[counts > 0] / n
     return (counts >= least).sum().item(), n / len(labels), (h * (h.log() + math.log(modes))).sum().item()
 """,
+        "torch.cdist, which rounds in large batches": Edit((DISTANCE, "torch.cdist(samples, centres)")),
         "plain Python": """
 def nearest_mode(samples, centres, radius):
     labels = []
@@ -777,6 +778,12 @@ class Closeness(nn.Module):
         c = c.masked_fill(torch.eye(n, dtype=torch.bool), 0)
         return torch.cat([x, (c.sum(2) / (n - 1)).T], dim=1)
 """,
+        "torch.cdist squared": Edit(
+            (
+                "(m[:, None] - m[None]).square().sum(3)",
+                "torch.cdist(m.transpose(0, 1), m.transpose(0, 1)).square().permute(1, 2, 0)",
+            )
+        ),
         "one point at a time": """
 class Closeness(nn.Module):
     def __init__(self, features, kernels, size):
