@@ -22,6 +22,10 @@ SYMBOLS = {
     **{r"\lVert": "‖", r"\rVert": "‖", r"\Vert": "‖", r"\|": "‖"},
 }
 REMOTE_SCRIPT = re.compile(r'<script[^>]*\bsrc="(?:https?:)?(?://[^"]*)?"[^>]*>\s*</script>', re.IGNORECASE)
+FUNCTION = re.compile(  # log D, not logD; browsers leave no space after a name of several letters
+    r"(<(m[io])>(?:log|exp|sin|cos|tan|tanh|arctan|det|dim|ln|min|max|sup|inf|arg)</\2>)"
+    r"(?=<(?:mi|mn|msub|msup|mfrac|msqrt|mrow))"
+)
 BOLD = re.compile(r'mathvariant="bold(?:-italic)?"')  # not in MathML Core, which is what browsers draw
 
 
@@ -41,6 +45,7 @@ def mathml(latex: str, *, block: bool) -> str:
     if "\\" in converted:  # a command that it does not know
         dollars = "$$" if block else "$"
         return f"<code>{dollars}{_escape(latex)}{dollars}</code>"
+    converted = FUNCTION.sub(r'\1<mspace width="0.167em" />', converted)
     return BOLD.sub('style="font-weight:bold"', converted)
 
 

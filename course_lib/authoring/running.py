@@ -38,6 +38,7 @@ class Run:
     source: Path
     cells: int = 0
     of: int = 0
+    code: int = 0  # code cells done: In [code] was the last
     status: str = "waiting"  # then running, then ok, raised, outcome missed, died, time limit, broken
     message: str = ""
     seconds: float = 0.0
@@ -88,7 +89,7 @@ class Running:
             if "end" in said:
                 self.end = (said["end"], said["message"])
             else:
-                self.run.cells, self.run.of = said["cell"], said["of"]
+                self.run.cells, self.run.of, self.run.code = said["cell"], said["of"], said["code"]
 
     def poll(self) -> bool:
         """Measure, enforce the limit; whether it has ended."""
@@ -100,7 +101,7 @@ class Running:
         if self.run.seconds > self.limit:
             self.kill()
             minutes = f"{self.limit / 60:g}"
-            self.end = ("time limit", f"It was stopped at its limit of {minutes} min, in cell {self.run.cells + 1}.")
+            self.end = ("time limit", f"It was stopped at its limit of {minutes} min, in cell [{self.run.code + 1}].")
             return True
         return False
 
@@ -281,6 +282,12 @@ def index_page(runs: Sequence[Run], budget: str) -> str:
     )
 
 
+def _state(run: Run) -> str:
+    if run.status != "running":
+        return run.status
+    return f"{run.cells} of {run.of} cells" if run.of else "starting"
+
+
 @contextlib.contextmanager
 def _watching(runs: Sequence[Run], console: Any) -> Iterator[Callable[[], None]]:
     """A function to call now and then: bars on a terminal, elsewhere a line when something has moved, not too often."""
@@ -304,7 +311,7 @@ def _watching(runs: Sequence[Run], console: Any) -> Iterator[Callable[[], None]]
                         continue
                     if task.start_time is None:
                         progress.start_task(task.id)
-                    state = f"{run.cells} of {run.of} cells" if run.status == "running" else run.status
+                    state = _state(run)
                     progress.update(task.id, completed=run.cells, total=run.of or None, state=state)
                     if run.status != "running" and task.stop_time is None:
                         progress.stop_task(task.id)
@@ -322,8 +329,7 @@ def _watching(runs: Sequence[Run], console: Any) -> Iterator[Callable[[], None]]
             moved = run.status == "running" and run.cells != cells and due
             if run.status != status or moved:
                 said[run.name] = (run.status, run.cells)
-                where = f"{run.cells} of {run.of} cells" if run.status == "running" and run.of else run.status
-                console.print(f"{run.name}: {where}, {run.seconds:.0f} s")
+                console.print(f"{run.name}: {_state(run)}, {run.seconds:.0f} s")
                 last[0] = time.monotonic()
 
     yield say

@@ -1,10 +1,9 @@
 """One notebook in one process: `python -m course_lib.authoring.worker` reads a job from standard input and runs it.
 
 The job is one line of JSON: {"notebook": text, "output": path, "parameters": {...}, "cwd": path, "scratch": path of an
-empty folder that is deleted at the end}. What happens is told
-on standard output, a line of JSON each: {"cell": cells done, "of": cells}, at the end {"end": "ok" | "raised" | "died"
-| "broken", "message": str}. Standard input stays open as long as the parent lives; when it closes, this process and its
-kernel end.
+empty folder that is deleted at the end}. What happens is told on standard output, a line of JSON each: {"cell": cells
+done, "of": cells, "code": code cells done}, at the end {"end": "ok" | "raised" | "died" | "broken", "message": str}.
+Standard input stays open as long as the parent lives; when it closes, this process and its kernel end.
 """
 
 from __future__ import annotations
@@ -71,7 +70,7 @@ def execute(job: dict[str, Any]) -> tuple[str, str]:
     from papermill.engines import NBClientEngine, papermill_engines
     from papermill.exceptions import PapermillExecutionError
 
-    at = {"cell": 0}
+    at = {"code": 0}
 
     class Telling(NBClientEngine):
         """papermill's engine, telling the parent about each cell."""
@@ -82,11 +81,11 @@ def execute(job: dict[str, Any]) -> tuple[str, str]:
 
             def told(cell: Any, cell_index: int | None = None, **more: Any) -> None:
                 complete(cell, cell_index=cell_index, **more)
-                at["cell"] = (cell_index or 0) + 1
-                tell(cell=at["cell"], of=len(nb_man.nb.cells))
+                at["code"] += cell.cell_type == "code"
+                tell(cell=(cell_index or 0) + 1, of=len(nb_man.nb.cells), code=at["code"])
 
             nb_man.cell_complete = told
-            tell(cell=0, of=len(nb_man.nb.cells))
+            tell(cell=0, of=len(nb_man.nb.cells), code=0)
             return super().execute_managed_notebook(nb_man, kernel_name, **kwargs)
 
     papermill_engines.register("course", Telling)
@@ -105,7 +104,7 @@ def execute(job: dict[str, Any]) -> tuple[str, str]:
     except PapermillExecutionError as error:
         return "raised", f"Cell [{error.exec_count}] raised {error.ename}.\n" + "\n".join(error.traceback)
     except DeadKernelError:
-        return "died", f"The kernel died in cell {max(1, at['cell'])}; most often the machine ran out of memory."
+        return "died", f"The kernel died in cell [{at['code']}]; most often the machine ran out of memory."
     except Exception as error:  # a kernel that does not start, a full disk
         return "broken", f"{type(error).__name__}: {error}"
     return "ok", ""

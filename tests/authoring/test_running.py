@@ -17,6 +17,7 @@ from course_lib.authoring.html import mathml
 from course_lib.authoring.running import Run, Running, end_tree, run_all, run_command, table
 from course_lib.authoring.tree import sources
 from course_lib.errors import CourseError
+from course_lib.outcomes import Outcome
 from tests.authoring.conftest import HEADER
 
 PARAMETERS = '\n# %% tags=["parameters"]\nBUDGET = "auto"\nSEED = 0\n'
@@ -145,7 +146,7 @@ def test_a_raising_cell_is_shown_and_stops_the_notebook(executed):
 def test_a_dying_kernel_is_reported_as_such(executed):
     run = executed[0]["04_dies"]
     assert run.status == "died" and run.failed
-    assert "kernel died in cell 3" in run.message
+    assert "kernel died in cell [3]" in run.message
 
 
 def test_nothing_half_written_is_left(executed):
@@ -161,6 +162,23 @@ def test_the_table_shows_every_notebook(executed, capsys):
     Console(width=120).print(table(list(executed[0].values())))
     rows = capsys.readouterr().out.splitlines()
     assert rows[2].split()[0] == "02_missed" and "1 of 2" in rows[2] and "outcome missed" in rows[2]
+
+
+@pytest.mark.parametrize(
+    ("status", "exit_status"), [("ok", 0), ("raised", 1), ("outcome missed", 1), ("time limit", 1)]
+)
+def test_the_exit_status_and_the_page_to_open(small, monkeypatch, capsys, status, exit_status):
+    def pretend(runs, *, folder, **_options):
+        folder.mkdir(parents=True)
+        for run in runs:
+            run.status, run.outcomes = "ok", [Outcome("<b>", 1.0, at_least=0.5)]
+        runs[-1].status = status
+
+    monkeypatch.setattr("course_lib.authoring.running.run_all", pretend)
+    assert run_command([], "smoke", 2, None, 0) == exit_status
+    page = (small / "build/notebooks/index.html").read_text()
+    assert 'href="01_first.html"' in page and 'href="02_second.html"' in page and "ps01_first" not in page
+    assert "build/notebooks/index.html" in capsys.readouterr().out
 
 
 def test_the_time_limit_ends_the_kernel_and_its_children(tmp_path, monkeypatch):
@@ -179,7 +197,7 @@ def test_the_time_limit_ends_the_kernel_and_its_children(tmp_path, monkeypatch):
     run_all([run], folder=tmp_path / "build", budget="smoke", seed=0, jobs=1, minutes=5)
     assert not list((tmp_path / "tmp").iterdir())
     assert run.status == "time limit" and run.failed
-    assert "in cell 3" in run.message
+    assert "in cell [3]" in run.message
     assert alive([int(pid) for pid in started.read_text().split()]) == []
     assert not list((tmp_path / "build").glob(".*partial*"))
 
@@ -270,6 +288,11 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(small):
 def test_formulas_become_mathml(latex):
     converted = mathml(latex, block=False)
     assert converted.startswith("<math") and "\\" not in converted
+
+
+def test_a_function_stands_apart_from_its_argument():
+    assert '<mi>log</mi><mspace width="0.167em" /><mi>D</mi>' in mathml(r"\log D", block=False)
+    assert "mspace" not in mathml(r"\log(D)", block=False)
 
 
 def test_every_formula_of_the_course_becomes_mathml(repository):
