@@ -916,16 +916,16 @@ WHY = {
 
 
 class Level:
-    """y = a·((x + 4) − x) + b: it does not depend on x, but for rounding. x (N, S); a, b (S,)."""
+    """y = a·((x + 10) − x − 10) + b: it depends on nothing but b, except for rounding. x (N, S); a, b (S,)."""
 
     def __init__(self, size: int = 4) -> None:
         self.w, self.dz_dw = {"a": np.ones(size), "b": np.zeros(size)}, {}
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        return self.w["a"] * ((x + 4.0) - x) + self.w["b"]
+        return self.w["a"] * ((x + 10.0) - x - 10.0) + self.w["b"]
 
     def backward(self, dz_dy: np.ndarray) -> np.ndarray:
-        self.dz_dw = {"a": 4 * dz_dy.sum(0), "b": dz_dy.sum(0)}
+        self.dz_dw = {"a": np.zeros(dz_dy.shape[1]), "b": dz_dy.sum(0)}
         return np.zeros(dz_dy.shape)
 
 

@@ -315,7 +315,9 @@ for seed, n, k, smoothing in ((1, 1, 5, 0.1), (2, 7, 2, 0.0), (3, 4, 4, 1.0), (4
     assert abs(z - expected) < 1e-9, f"N={n}, K={k}, ε={smoothing}: got {z}, expected {expected}"
     z = SmoothedCrossEntropy(smoothing).forward(scores.astype(np.float32), labels)
     assert abs(z - expected) < 1e-5, "scores in float32"
-    loss = SmoothedCrossEntropy(smoothing)
+    loss, given = SmoothedCrossEntropy(smoothing), scores.copy()
+    loss.forward(given, labels)
+    assert np.array_equal(given, scores), "forward changed the scores"
     for far in (1e4, -1e4):  # every score moved by the same amount changes nothing
         assert abs(loss.forward(scores + far, labels) - expected) < 1e-6, f"scores near {far:g}"
 spread = np.array([[1e4, -1e4, 0.0]])
@@ -756,6 +758,11 @@ for name, (layer, shape) in right.items():
 whole = checks.Planted(size=6, seed=5)
 found = checks.errors_of(gradient_errors, whole, rng.integers(-2, 3, size=(4, 6)), ["a", "b"])
 assert all(error <= 1e-6 for error in found.values()), ("x of integers", found)
+found = checks.errors_of(gradient_errors, checks.Level(5), rng.normal(size=(4, 5)), ["a", "b"])
+assert all(error <= 1e-6 for error in found.values()), ("a gradient of zero", found)
+wide = checks.Planted(size=200, seed=6)
+checks.errors_of(gradient_errors, wide, rng.normal(size=(3, 200)), ["a", "b"])
+assert wide.calls <= 40, f"{wide.calls} forward passes"
 ### END HIDDEN TESTS
 
 # %% nbgrader={"grade": true, "grade_id": "checker-catches", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
@@ -847,6 +854,19 @@ for factors in ((), (0.7,), (-0.4, 0.9), (0.5, 0.5, -0.5, 0.3)):
     for shape in ((1, 1), (4, 3), (2, 3, 4, 4)):
         layers = [checks.Stretch(w) for w in factors]
         checks.agrees(Residual(*layers), rng.normal(size=shape), checks.residual(*factors), "y", "x")
+import torch
+
+from course_lib import scratch
+
+layers = [scratch.Linear(3, 3, rng=rng), scratch.Tanh(), scratch.Linear(3, 3, rng=rng)]
+first, second = ([torch.from_numpy(layer.w[name]) for name in ("weight", "bias")] for layer in layers[::2])
+checks.agrees(
+    Residual(*layers),
+    rng.normal(size=(4, 3)),
+    lambda x: x + torch.tanh(x @ first[0].T + first[1]) @ second[0].T + second[1],
+    "y",
+    "x",
+)
 inner = Residual(checks.Stretch(0.5))
 outer = Residual(inner, checks.Stretch(-0.25))
 checks.agrees(outer, rng.normal(size=(3, 2)), lambda x: x - 0.25 * (x + 0.5 * x**2) ** 2, "y", "x")

@@ -5,10 +5,12 @@ The mistakes are those of tests/mutants/ps01_backprop.py; here the visible check
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jupytext
 import numpy as np
 import pytest
 from numpy.lib.stride_tricks import sliding_window_view
@@ -234,6 +236,19 @@ def test_a_stub_gets_a_sentence(task: str, capsys: pytest.CaptureFixture[str]) -
 
 def test_every_task_of_the_set_is_here() -> None:
     assert list(CHECKS) == list(TASKS) == list(REFERENCES) == list(HINTS)
+
+
+def test_the_stated_points_and_minutes_are_the_sums() -> None:
+    cells = jupytext.read(ROOT / "solutions" / "ps01_backprop" / "ps01_backprop.py", fmt="py:percent").cells
+    points = sum(cell.metadata.get("nbgrader", {}).get("points", 0) for cell in cells)
+    rows = re.findall(r"^\| (\d+) \|.*\| (\d+) \| (\d+) \|$", cells[0].source, re.MULTILINE)
+    minutes, total = re.search(r"\*\*(\d+)\*\* \| \*\*(\d+)\*\*", cells[0].source).groups()
+    assert points == int(total) == sum(int(row[2]) for row in rows)
+    assert int(minutes) == sum(int(row[1]) for row in rows)
+    titles = re.findall(
+        r"^## Task (\d+) · .*\((\d+) minutes, ([\d +]+) points?\)$", "\n".join(c.source for c in cells), re.M
+    )
+    assert [(k, m, str(eval(p))) for k, m, p in titles] == [tuple(row) for row in rows]
 
 
 def test_together(capsys: pytest.CaptureFixture[str]) -> None:
