@@ -620,7 +620,8 @@ explore(
 )
 
 # %% [markdown]
-# **Play.** With stride 4 and no padding, which pixels are in no window? With which padding and stride has the output the size of the
+# **Play.** With stride 4 and no padding, which pixels are in no window? Why does the output have coloured borders where the
+# input is evenly black? (What number is black, and what number is the padding?) With which padding and stride has the output the size of the
 # input? Half its size?
 #
 # ### The way back
