@@ -230,12 +230,14 @@ def conda_environment(project: dict[str, Any]) -> str:
 
 
 def hidden_texts(root: Path) -> Iterator[tuple[str, str]]:
-    """(where it stands, text) of every solution and every hidden test, as their lines without indentation."""
+    """(where it stands, text) of every solution and every hidden test, as their lines without indentation.
+
+    A solution of one or two lines (a loop that passes something on) is no secret: such lines stand everywhere.
+    """
     for source in assignment_sources(root):
-        text = source.read_text(encoding="utf-8")
-        for match in REGION.finditer(text):
+        for match in REGION.finditer(source.read_text(encoding="utf-8")):
             body = flat(match["body"])
-            if len(body) >= 20:  # shorter ones, such as "return x + y", may stand anywhere
+            if body.count("\n") >= 2 or (match["kind"] == "HIDDEN TESTS" and len(body) >= 20):
                 yield f"a region {match['kind']} of {source.stem}", body
 
 

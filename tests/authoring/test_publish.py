@@ -221,11 +221,13 @@ def test_no_solution_hidden_test_or_mutant_is_published(published, repository):
     for source in assignment_sources(repository):
         text = source.read_text(encoding="utf-8")
         for number, match in enumerate(re.finditer(r"### BEGIN (SOLUTION|HIDDEN TESTS)(.*?)### END", text, re.DOTALL)):
-            secrets[f"{source.stem} {match[1]} {number}"] = words(match[2])
+            if match[1] == "HIDDEN TESTS" or match[2].strip().count("\n") >= 2:  # two lines may stand anywhere
+                secrets[f"{source.stem} {match[1]} {number}"] = words(match[2])
     for path in (repository / "tests/mutants").glob("ps*.py"):
         strings = [node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)]
         bodies = [text for text in strings if isinstance(text, str) and text.count("\n") >= 2]
         secrets.update({f"{path.stem} {number}": words(body) for number, body in enumerate(bodies)})
+    assert len(secrets) > 60
     for where, secret in secrets.items():
         if len(secret) >= 20:
             assert [name for name, text in texts.items() if secret in text] == [], where
@@ -255,6 +257,5 @@ def test_the_published_library_works_without_the_instructors_side(published):
         [sys.executable, "-c", code, str(published)], cwd=published, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
-    assert "doctor" in done.stdout
-    for command in ("build", "grade", "release", "publish", "mutants"):
-        assert f" {command} " not in done.stdout
+    offered = re.findall(r"^\W*│ (\w+) ", done.stdout, re.MULTILINE)
+    assert offered == ["doctor"]
