@@ -465,7 +465,7 @@ def register(app: Any) -> None:
     @app.command("mutants")
     def mutants(
         names: Annotated[
-            list[str] | None, typer.Argument(metavar="[ASSIGNMENTS]...", help="All of them unless given.")
+            list[str] | None, typer.Argument(metavar="ASSIGNMENTS", help="All of them unless given.")
         ] = None,
         task: Annotated[
             list[str] | None, typer.Option(help="Only this task (grade_id of the solution cell); may be repeated.")

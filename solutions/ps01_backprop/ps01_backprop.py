@@ -99,9 +99,9 @@ device, budget = course_lib.start(BUDGET, SEED, device="cpu")
 # 1. `forward` (1 point).
 # 2. `backward` (2 points). The same weight is used at each of the leading indices, so its gradient is the sum over all of them.
 # 3. `update` with weight decay (1 point). The weight decays, the bias does not:
-# $$\text{weight} \leftarrow \text{weight} - \eta\,\Big(\frac{dz}{d\,\text{weight}} + \text{decay}\cdot\text{weight}\Big), \qquad
-# \text{bias} \leftarrow \text{bias} - \eta\,\frac{dz}{d\,\text{bias}},$$
-# where $\eta$ is `learning_rate`.
+#    $$\text{weight} \leftarrow \text{weight} - \eta\,\Big(\frac{dz}{d\,\text{weight}} + \text{decay}\cdot\text{weight}\Big), \qquad
+#    \text{bias} \leftarrow \text{bias} - \eta\,\frac{dz}{d\,\text{bias}},$$
+#    where $\eta$ is `learning_rate`.
 
 
 # %% nbgrader={"grade": false, "grade_id": "linear", "locked": false, "schema_version": 3, "solution": true, "task": false}
