@@ -9,6 +9,7 @@ solution must get every point, and the stub that students receive must get none.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import io
 import linecache
@@ -170,16 +171,21 @@ def load_tasks(assignment: str, root: str | Path | None = None) -> dict[str, Tas
 
 
 def _read_cells(assignment: str, root: str | Path | None) -> list[_Cell]:
-    try:
-        import jupytext
-    except ImportError as error:
-        raise CourseError("Mutants need jupytext; install course_lib[instructor].") from error
     path = _root(root) / "solutions" / assignment / f"{assignment}.py"
     if not path.is_file():
         known = ", ".join(assignments(root)) or "none"
         raise CourseError(f"There is no assignment {assignment!r}; the assignments are {known}.")
+    return list(_parse_cells(path.read_text(encoding="utf-8")))
+
+
+@functools.lru_cache(maxsize=8)  # parsing takes a tenth of a second, and the tests ask once for each mutant
+def _parse_cells(text: str) -> tuple[_Cell, ...]:
+    try:
+        import jupytext
+    except ImportError as error:
+        raise CourseError("Mutants need jupytext; install course_lib[instructor].") from error
     cells = []
-    for k, cell in enumerate(jupytext.read(path, fmt="py:percent").cells):
+    for k, cell in enumerate(jupytext.reads(text, fmt="py:percent").cells):
         if cell.cell_type != "code":
             continue
         grade = cell.metadata.get("nbgrader", {})
@@ -194,7 +200,7 @@ def _read_cells(assignment: str, root: str | Path | None) -> list[_Cell]:
                 parameters="parameters" in cell.metadata.get("tags", []),
             )
         )
-    return cells
+    return tuple(cells)
 
 
 def stub_of(source: str) -> str:
