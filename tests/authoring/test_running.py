@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -96,7 +97,8 @@ def executed(tmp_path_factory):
     (root / "build/04_dies.html").write_text("an old result")
     runs = write_notebooks(root, NOTEBOOKS)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JUPYTER_DATA_DIR", str(root / "home"))
+        patch.setenv("JUPYTER_PATH", str(root / "home"))  # what Jupyter searches before anything else
+        patch.setenv("OMP_NUM_THREADS", "7")
         run_all(runs, folder=root / "build", budget="smoke", seed=3, jobs=2, minutes=5)
     return {run.name: run for run in runs}, root / "build"
 
@@ -124,6 +126,7 @@ def test_the_html_stands_alone_and_hides_nothing(executed):
     assert "an old result" not in page
     assert "<math" in page and "<mtable" in page and "aligned" not in page
     assert "SEED" in page  # inputs are shown
+    assert not re.search(r"<script[^>]*\bsrc=", page)
     assert 'src="http' not in page and 'src="//' not in page and '@import "http' not in page
 
 
@@ -179,6 +182,17 @@ def test_the_exit_status_and_the_page_to_open(small, monkeypatch, capsys, status
     page = (small / "build/notebooks/index.html").read_text()
     assert 'href="01_first.html"' in page and 'href="02_second.html"' in page and "ps01_first" not in page
     assert "build/notebooks/index.html" in capsys.readouterr().out
+
+
+def test_what_cannot_start_is_reported_and_an_old_result_does_not_pass_for_its_own(tmp_path, monkeypatch):
+    (run,) = write_notebooks(tmp_path, {"01_good": NOTEBOOKS["01_good"]})
+    (tmp_path / "build").mkdir()
+    for suffix in (".html", ".ipynb"):
+        (tmp_path / f"build/01_good{suffix}").write_text("an old result")
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    run_all([run], folder=tmp_path / "build", budget="smoke", seed=0, jobs=1, minutes=5)
+    assert (run.status, run.message) == ("died", "The process ended with status 1.")
+    assert list((tmp_path / "build").iterdir()) == []
 
 
 def test_the_time_limit_ends_the_kernel_and_its_children(tmp_path, monkeypatch):
