@@ -118,7 +118,8 @@ class Running:
             said = self.log.read().decode("utf-8", "replace").strip().splitlines()
             self.end = ("died", said[-1] if said else f"The process ended with status {self.process.returncode}.")
         self.log.close()
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # the job may never have been read
+            self.process.stdin.close()
         shutil.rmtree(self.scratch, ignore_errors=True)  # where the worker could not
         self.run.status, self.run.message = self.end
 
