@@ -31,7 +31,7 @@ class GAN:
             A plain attribute: anneal it in the loop body.
         feature_matching: the generator descends || mean f(x) - mean f(G(z)) ||² instead of the game's loss.
         conditional: labels go to both players; fakes take the labels of the real points beside them.
-        mixed: judge real and generated points in one batch; matters to batch norm and minibatch layers alone.
+        mixed: the critic learns from real and generated points in one batch; matters to batch norm alone.
         draw_noise: (n, Z, device=) -> z; torch.randn, or torch.rand for the uniform noise of the first papers.
         device: where everything lives.
 
