@@ -157,12 +157,12 @@ plt.show()
 # vector whose scalar product with a small movement of y is the movement of z. So
 #
 # $$\text{movement of } z
-# = \Big(\frac{dz}{dy}\Big)^{\!\top}\Big(\frac{dy}{dx}\,\delta\Big)
-# = \Big(\Big(\frac{dy}{dx}\Big)^{\!\top}\frac{dz}{dy}\Big)^{\!\top}\delta ,$$
+# = \left(\frac{dz}{dy}\right)^{\!\top}\left(\frac{dy}{dx}\,\delta\right)
+# = \left(\left(\frac{dy}{dx}\right)^{\!\top}\frac{dz}{dy}\right)^{\!\top}\delta ,$$
 #
 # for every δ, and the vector in front of δ is by definition dz/dx:
 #
-# $$\boxed{\;\frac{dz}{dx} = \Big(\frac{dy}{dx}\Big)^{\!\top}\frac{dz}{dy}\;}$$
+# $$\boxed{\;\frac{dz}{dx} = \left(\frac{dy}{dx}\right)^{\!\top}\frac{dz}{dy}\;}$$
 #
 # Forward, a layer applies its function; backward, the *transpose* of its slope. In code:
 
@@ -240,8 +240,8 @@ plt.show()
 # Only what touches it. Forward it gets x and gives y = f(x; w), where w are its parameters. Backward it gets dz/dy, of
 # the shape of y, and gives, by the boxed rule applied to its two inputs x and w,
 #
-# $$\frac{dz}{dx} = \Big(\frac{dy}{dx}\Big)^{\!\top}\frac{dz}{dy}, \qquad
-# \frac{dz}{dw} = \Big(\frac{dy}{dw}\Big)^{\!\top}\frac{dz}{dy}.$$
+# $$\frac{dz}{dx} = \left(\frac{dy}{dx}\right)^{\!\top}\frac{dz}{dy}, \qquad
+# \frac{dz}{dw} = \left(\frac{dy}{dw}\right)^{\!\top}\frac{dz}{dy}.$$
 #
 # The first goes on to the layer before; the second stays, for the update w ← w − τ dz/dw. (The minus, because z is a
 # loss and should fall.) That is the whole contract:
@@ -270,7 +270,7 @@ class Layer:
 # A batch has N examples as the *rows* of x (N, inputs). Transpose everything: y = x Wᵀ + b. W and b are shared by all
 # rows, N paths lead from them to z, and paths add up:
 #
-# $$\frac{dz}{dx} = \frac{dz}{dy}\,W, \qquad \frac{dz}{dW} = \Big(\frac{dz}{dy}\Big)^{\!\top} x
+# $$\frac{dz}{dx} = \frac{dz}{dy}\,W, \qquad \frac{dz}{dW} = \left(\frac{dz}{dy}\right)^{\!\top} x
 # = \sum_n \frac{dz}{dy_n}\,x_n^{\top}, \qquad \frac{dz}{db} = \sum_n \frac{dz}{dy_n}.$$
 
 
@@ -567,7 +567,7 @@ plt.show()
 # **How large is y?** The last window must end inside: iq + k ≤ H + 2p. The largest such i is ⌊(H + 2p − k)/q⌋, and counting from
 # zero,
 #
-# $$H' = \Big\lfloor\frac{H + 2p - k}{q}\Big\rfloor + 1 .$$
+# $$H' = \left\lfloor\frac{H + 2p - k}{q}\right\rfloor + 1 .$$
 
 
 # %%

@@ -28,6 +28,14 @@ FUNCTION = re.compile(  # log D, not logD; browsers leave no space after a name 
 )
 BOLD = re.compile(r'mathvariant="bold(?:-italic)?"')  # not in MathML Core, which is what browsers draw
 
+# A font made for formulas, wherever one is installed, and the frame of boxed formulas, which browsers leave out.
+STYLE = """<style>
+math { font-size: 1.1em;
+       font-family: "STIX Two Math", "Latin Modern Math", "Cambria Math", "DejaVu Math TeX Gyre", math; }
+menclose[notation~="box"] { border: 1px solid; padding: 0.3em 0.5em; }
+</style>
+</head>"""
+
 
 def mathml(latex: str, *, block: bool) -> str:
     """LaTeX as MathML; what cannot be converted stays as it was written, between its dollars."""
@@ -79,4 +87,4 @@ def to_html(notebook: Any, title: str) -> str:
     body, _ = Exporter(embed_images=True, mathjax_url="", require_js_url="").from_notebook_node(
         notebook, resources={"metadata": {"name": title}}
     )
-    return REMOTE_SCRIPT.sub("", body)
+    return REMOTE_SCRIPT.sub("", body).replace("</head>", STYLE, 1)

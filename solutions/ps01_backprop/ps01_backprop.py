@@ -99,7 +99,7 @@ device, budget = course_lib.start(BUDGET, SEED, device="cpu")
 # 1. `forward` (1 point).
 # 2. `backward` (2 points). The same weight is used at each of the leading indices, so its gradient is the sum over all of them.
 # 3. `update` with weight decay (1 point). The weight decays, the bias does not:
-#    $$\text{weight} \leftarrow \text{weight} - \eta\,\Big(\frac{dz}{d\,\text{weight}} + \text{decay}\cdot\text{weight}\Big), \qquad
+#    $$\text{weight} \leftarrow \text{weight} - \eta\,\left(\frac{dz}{d\,\text{weight}} + \text{decay}\cdot\text{weight}\right), \qquad
 #    \text{bias} \leftarrow \text{bias} - \eta\,\frac{dz}{d\,\text{bias}},$$
 #    where $\eta$ is `learning_rate`.
 
@@ -666,7 +666,7 @@ for shape in ((1, 1), (1, 5), (4, 4), (6, 3), (2, 4, 3), (2, 2, 3, 4)):
 # %% [markdown] nbgrader={"grade": true, "grade_id": "norm-derivation", "locked": false, "points": 2, "schema_version": 3, "solution": true, "task": false}
 # For one row, with $\partial\rho/\partial x_s = x_s/(S\rho)$ and $r_t = \text{gain}_t\, dz/dy_t$,
 #
-# $$\frac{\partial y_t}{\partial x_s} = \text{gain}_t \Big(\frac{[t = s]}{\rho} - \frac{x_t}{\rho^2}\,\frac{x_s}{S\rho}\Big), \qquad
+# $$\frac{\partial y_t}{\partial x_s} = \text{gain}_t \left(\frac{[t = s]}{\rho} - \frac{x_t}{\rho^2}\,\frac{x_s}{S\rho}\right), \qquad
 # \frac{dz}{dx_s} = \sum_t \frac{dz}{dy_t}\,\frac{\partial y_t}{\partial x_s} = \frac{r_s}{\rho} - \frac{x_s}{\rho^3}\,\frac1S\sum_t r_t x_t.$$
 #
 # $\sum_s x_s\, dz/dx_s = \frac1\rho \sum_s r_s x_s\, \big(1 - \frac{1}{\rho^2}\frac1S\sum_s x_s^2\big) = \frac{\varepsilon}{\rho^3}\sum_s r_s x_s$, which is 0 for
@@ -681,7 +681,7 @@ for shape in ((1, 1), (1, 5), (4, 4), (6, 3), (2, 4, 3), (2, 2, 3, 4)):
 # moves along a few random directions. Along a direction $d$ of the shape of $x$ the slope of $z$ is, once from the layer's own
 # gradient and once from a central difference,
 #
-# $$\text{claimed} = \sum_k \Big(\frac{dz}{dx}\Big)_k d_k, \qquad
+# $$\text{claimed} = \sum_k \left(\frac{dz}{dx}\right)_k d_k, \qquad
 # \text{measured} = \frac{z(x + h d) - z(x - h d)}{2h},$$
 #
 # and both are computed for each parameter in the same way. Write `gradient_errors(layer, x, rng, directions=3, step=1e-5)`:
