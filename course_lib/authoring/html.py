@@ -78,7 +78,8 @@ class Exporter(HTMLExporter):
     @contextfilter
     def markdown2html(self, context: Any, source: str) -> str:
         cell = context.get("cell", {})
-        renderer = _Renderer(escape=False, attachments=cell.get("attachments", {}), embed_images=True)
+        # embedding images would parse each piece of HTML alone, and so close a <details> before its content
+        renderer = _Renderer(escape=False, attachments=cell.get("attachments", {}), embed_images=False)
         return MarkdownWithMath(renderer=renderer).render(source)
 
 

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from course_lib.authoring.build import notebook_text
-from course_lib.authoring.html import mathml
+from course_lib.authoring.html import mathml, to_html
 from course_lib.authoring.running import Run, Running, end_tree, run_all, run_command, table
 from course_lib.authoring.tree import sources
 from course_lib.errors import CourseError
@@ -337,3 +337,13 @@ def test_every_formula_of_the_course_becomes_mathml(repository):
 @pytest.mark.parametrize("latex", [r"\left( a < b", r"\unheardof{a < b}"])
 def test_a_formula_that_cannot_be_converted_is_shown_as_written(latex):
     assert mathml(latex, block=True) == f"<code>$${latex.replace('<', '&lt;')}$$</code>"
+
+
+def test_what_a_reader_unfolds_stays_folded_and_boxes_are_drawn():
+    text = "<details><summary>Answer</summary>\n\nhidden $x$\n\n</details>\n\n$$\\boxed{x}$$"
+    page = to_html(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text)]), "page")
+    folded = page[page.index("<details>") : page.index("</details>")]
+    assert "hidden" in folded
+    assert "<math" in folded
+    assert 'menclose[notation~="box"]' in page
+    assert '<menclose notation="box">' in page
