@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
 
+from course_lib.errors import CourseError
+
 
 class SideBySide(nn.Module):
     """S networks of one architecture, the s-th of which sees the s-th part of every batch.
@@ -29,12 +31,16 @@ class SideBySide(nn.Module):
 
     Shapes: inputs (S N, ...), network by network -> what the networks return, (S N, ...). `features` returns (N, S F):
         the features of all networks beside each other, so that a squared distance of means sums over the networks.
+
+    Raises:
+        CourseError: the networks have buffers.
     """
 
     def __init__(self, networks: Sequence[nn.Module]) -> None:
         super().__init__()
         parameters, buffers = stack_module_state(list(networks))
-        assert not buffers, "networks with buffers, such as batch norm, cannot run side by side"
+        if buffers:
+            raise CourseError("Networks with buffers, such as batch norm's, cannot run side by side; run them in turn.")
         self.names = list(parameters)
         self.stacked = nn.ParameterList([nn.Parameter(p.detach().clone()) for p in parameters.values()])  # (S, ...)
         self.count = len(networks)

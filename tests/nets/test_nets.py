@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from course_lib.errors import CourseError
 from course_lib.nets.minibatch import MinibatchDiscrimination
 from course_lib.nets.mlp import MLP, Critic, Generator
 from course_lib.nets.side_by_side import SideBySide
@@ -112,5 +113,5 @@ def test_side_by_side_gradients_stay_apart_and_are_a_share_of_each_networks_own(
 
 
 def test_side_by_side_refuses_buffers():
-    with pytest.raises(AssertionError, match="batch norm"):
+    with pytest.raises(CourseError, match="batch norm"):
         SideBySide([Critic((2,), [4], batch_norm=True)])
