@@ -1625,9 +1625,10 @@ record("heuristics: energy distance without batch norm / with", without_norm[1] 
 #   it is the reason not to claim anything from two seeds.
 #
 # **What went wrong for people.** Tricks were collected one success at a time, on one architecture, with one seed, and
-# often judged by eye. Lucic et al. (2018, *Are GANs created equal?*) found that with enough tuning and several seeds
-# most published improvements of the loss vanish into the spread. The table above is what such a test looks like at
-# the smallest scale; its verdicts are about *this* network on *these* digits.
+# often judged by eye. Lucic et al. (2018, *Are GANs created equal?*) gave several published losses the same large
+# tuning budget and several seeds, and found no evidence that any of them is consistently better than the original
+# non-saturating game. The table above is what such a test looks like at the smallest scale; its verdicts are about
+# *this* network on *these* digits.
 
 # %% [markdown]
 # ## 8 · Exercises
