@@ -26,7 +26,7 @@ def boosting_weights(logits: Tensor, beta: float) -> Tensor:
     Raises:
         CourseError: beta outside (0, 1].
 
-    Tolstikhin et al. 2017, AdaGAN: Boosting Generative Models, theorem 1 and algorithm 2, for the GAN's h.
+    Tolstikhin et al. 2017, AdaGAN: Boosting Generative Models, algorithm 2, with h of the GAN's own divergence.
     """
     if not 0 < beta <= 1:
         raise CourseError(f"The weight of the next component is in (0, 1], not {beta}.")

@@ -19,7 +19,7 @@ def naming_critic(real_logits: Tensor, fake_logits: Tensor, author: Tensor) -> T
     Returns:
         (), in nats; 2 log(k + 1) where the critic knows nothing.
 
-    Ghosh et al. 2018, Multi-Agent Diverse Generative Adversarial Networks, section 3.1.
+    Ghosh et al. 2018, Multi-Agent Diverse Generative Adversarial Networks (CVPR; arXiv 1704.02906).
     """
     return looks_real(real_logits) + cross_entropy(fake_logits, author)
 
@@ -30,6 +30,6 @@ def looks_real(logits: Tensor) -> Tensor:
     The generators descend it on their fakes: the non-saturating form of the paper's log(1 - P(k | fake)).
     With k = 1 and logits (0, a) it is softplus(-a), the generator's loss of the ordinary game.
 
-    Ghosh et al. 2018, section 3.1; Goodfellow et al. 2014, section 3.
+    Ghosh et al. 2018; Goodfellow et al. 2014, section 3.
     """
     return -log_softmax(logits, 1)[:, -1].mean()

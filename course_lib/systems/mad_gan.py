@@ -27,7 +27,7 @@ class MADGAN:
 
     `step` takes (real, ...) with real (N, ...), N at least k; each generator draws N/k of the fakes.
 
-    Ghosh et al. 2018, Multi-Agent Diverse Generative Adversarial Networks, section 3.1. (The paper shares the
+    Ghosh et al. 2018, Multi-Agent Diverse Generative Adversarial Networks. (The paper shares the
     generators' layers on images; on toy data it does not matter.)
     """
 
