@@ -27,8 +27,8 @@ class MADGAN:
 
     `step` takes (real, ...) with real (N, ...), N at least k; each generator draws N/k of the fakes.
 
-    Ghosh et al. 2018, Multi-Agent Diverse Generative Adversarial Networks. (The paper shares the
-    generators' layers on images; on toy data it does not matter.)
+    Ghosh et al. 2018, Multi-Agent Diverse Generative Adversarial Networks (CVPR; arXiv
+    1704.02906); the generators descend -log P(real) instead of the paper's log(1 - P(real)), as in `looks_real`.
     """
 
     def __init__(
