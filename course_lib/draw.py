@@ -168,7 +168,7 @@ class Board:
         images, real, fake = (self.picture.get(key) for key in ("images", "real", "fake"))
         panels = 1 + (images is not None) + (real is not None or fake is not None)
         figure, axes = plt.subplots(1, panels, figsize=(4.4 + 3.4 * (panels - 1), 3.2), squeeze=False)
-        curves(self.series, x=self.steps, logy=self.logy, ax=axes[0, 0])
+        curves(self.series, x=self.steps, ylabel="mean since the last report", logy=self.logy, ax=axes[0, 0])
         at = f"step {self.steps[-1]}" if self.steps else ""
         if images is not None:
             image_grid(images, ax=axes[0, 1], title=f"samples, {at}")
