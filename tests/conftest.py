@@ -40,6 +40,18 @@ def _close_figures():
 
 
 @pytest.fixture(scope="session")
+def one_fork_server():
+    """A process has one fork server, with what it preloaded when it began: here, what every user of it needs."""
+    from multiprocessing import forkserver, get_all_start_methods, get_context
+
+    from course_lib.authoring.mutants import PRELOAD
+
+    if "forkserver" in get_all_start_methods():
+        get_context("forkserver").set_forkserver_preload([*PRELOAD, "course_lib.grading.plain"])
+        forkserver.ensure_running()
+
+
+@pytest.fixture(scope="session")
 def repository() -> Path:
     """The root of the repository under test."""
     return Path(__file__).resolve().parent.parent

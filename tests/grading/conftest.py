@@ -30,6 +30,11 @@ class Ran:
     err: str
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _forks(one_fork_server):
+    """Gradings are forks of one process, shared with the mutants."""
+
+
 @pytest.fixture(autouse=True)
 def plain_terminal(monkeypatch):
     """Wide enough that no table is wrapped, and without colours."""
