@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from traitlets.config import Config
 
 from course_lib.authoring.worker import use_this_python
 
@@ -44,7 +48,10 @@ def cells(tmp_path_factory):
         patch.delenv("MPLBACKEND")
         use_this_python(tmp_path_factory.mktemp("kernels"))
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in (SETUP, EXPLORE, MOVE)])
-        NotebookClient(notebook, kernel_name="python3", timeout=120).execute()
+        sockets = tempfile.mkdtemp(prefix="kernel-")
+        config = Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/at"})  # no port that another test may take
+        NotebookClient(notebook, kernel_name="python3", timeout=120, config=config).execute()
+        shutil.rmtree(sockets, ignore_errors=True)
     return notebook.cells
 
 

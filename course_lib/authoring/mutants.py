@@ -47,7 +47,9 @@ PRELOAD = (
     "sklearn.datasets",
     "sklearn.model_selection",
     "course_lib.authoring.mutants",
-    "course_lib.checks.core",
+    "course_lib.checks.backprop",
+    "course_lib.checks.gan",
+    "course_lib.cli",
     "course_lib.data",
     "course_lib.draw",
 )

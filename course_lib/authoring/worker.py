@@ -69,6 +69,7 @@ def execute(job: dict[str, Any]) -> tuple[str, str]:
     from nbclient.exceptions import DeadKernelError
     from papermill.engines import NBClientEngine, papermill_engines
     from papermill.exceptions import PapermillExecutionError
+    from traitlets.config import Config
 
     at = {"code": 0}
 
@@ -86,6 +87,8 @@ def execute(job: dict[str, Any]) -> tuple[str, str]:
 
             nb_man.cell_complete = told
             tell(cell=0, of=len(nb_man.nb.cells), code=0)
+            if os.name != "nt":  # sockets in a folder of its own: kernels started at once may choose the same port
+                kwargs["config"] = Config(KernelManager={"transport": "ipc", "ip": f"{job['scratch']}/at"})
             return super().execute_managed_notebook(nb_man, kernel_name, **kwargs)
 
     papermill_engines.register("course", Telling)

@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -173,7 +174,10 @@ def autograde(root: Path, student: str, name: str) -> list[CellScore]:
     elif before.exists():
         aside.parent.mkdir(parents=True, exist_ok=True)
         before.rename(aside)
-    failure = _start(_Autograde(coursedir=directory, config=config, log=log))
+    with tempfile.TemporaryDirectory(prefix="kernel-") as folder:
+        if os.name != "nt":  # sockets in a folder of its own: two kernels that start at once may choose the same port
+            config.KernelManager.transport, config.KernelManager.ip = "ipc", str(Path(folder) / "at")
+        failure = _start(_Autograde(coursedir=directory, config=config, log=log))
     if failure is None:
         _remove(aside)
         return scores(root, [name], student)
