@@ -44,7 +44,7 @@ course: $(READY)  ## run every lecture at the smoke budget, grade sample submiss
 	@echo "or run: make lab"
 
 test: $(READY)  ## run all tests, two at a time
-	@$(BIN)/python -m pytest -n 2
+	@$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lab: $(READY)  ## open the lectures in JupyterLab
 	@$(BIN)/jupyter lab --notebook-dir=. notebooks

@@ -21,7 +21,6 @@ COMMANDS = (
 
 app = typer.Typer(
     name="course",
-    help="Run, release, grade and publish the course on networks that generate.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -31,7 +30,7 @@ app = typer.Typer(
 
 @app.callback()
 def _course() -> None:
-    """Run, release, grade and publish the course on networks that generate."""
+    """The course on networks that generate: what you can do with it here."""
 
 
 def _register() -> None:

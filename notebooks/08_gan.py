@@ -251,16 +251,16 @@ explore(
 # **Picture.** One minibatch, two passes. Arrows to the right carry activations, arrows back carry gradients.
 #
 # ```
-#               z ──► generator ──► fake ──┬──────────────► critic ──► fake_logits ──► generator's loss
-#                         ▲                │                   │
-#                         └────────────────┼─── gradient ──────┘        (2) moves the generator only
-#                                          │
-#                                       detach
-#                                          │
-#                                          └─► critic ──► fake_logits ─┐
-#                                      real ─► critic ──► real_logits ─┴─► critic's loss
-#                                                 ▲                           │
-#                                                 └───────── gradient ────────┘   (1) moves the critic only
+# z ─► generator ─► fake ─┬──────────► critic ─► fake_logits ─► generator's loss
+#          ▲              │               │
+#          └──────────────┼── gradient ───┘   (2) moves the generator only
+#                         │
+#                      detach
+#                         │
+#                         └─► critic ─► fake_logits ─┐
+#                     real ─► critic ─► real_logits ─┴─► critic's loss
+#                               ▲                          │
+#                               └──────── gradient ────────┘  (1) the critic only
 # ```
 #
 # **Derivation.** Write $\theta$ for the generator's parameters and $\ell = \text{critic}(G_\theta(z))$. In the

@@ -59,7 +59,8 @@ class SideBySide(nn.Module):
 
     def _each(self, method: str, inputs: tuple[Any, ...]) -> Tensor:
         template = self._template[0]
-        template.train(self.training)
+        if template.training != self.training:
+            template.train(self.training)
 
         def one(parameters: dict[str, Tensor], *parts: Tensor) -> Tensor:
             return functional_call(template, parameters, (method, *parts))
