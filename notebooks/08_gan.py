@@ -28,7 +28,7 @@
 # - recognise vanishing gradients and mode collapse, measure them, and choose a remedy by its measured effect.
 #
 # **Time**: reading and predicting, about 90 minutes. Computing: about ten minutes on a laptop (budget `laptop`); the
-# networks are so small that a T4 is hardly faster. CI runs everything at `smoke` in under two minutes.
+# networks are so small that a T4 is hardly faster. CI runs everything at `smoke`, in about three minutes on one core.
 #
 # **Before it**: calculus (derivatives, integrals, the chain rule), expectations, densities; PyTorch modules and
 # optimizers; the chain rule for layers (lecture 01).
@@ -1369,7 +1369,8 @@ def train_adagan(seed, steps, components=4):
 
 torch.manual_seed(SEED)
 mad_samples, author, named = train_mad_gan(steps)
-boosted = [train_adagan(seed, 400) for seed in range(SEED, SEED + 3)]
+mixtures = budget.pick(smoke=2, laptop=3)
+boosted = [train_adagan(seed, 400) for seed in range(SEED, SEED + mixtures)]
 final = {name: history[-1][1] for name, history in histories.items()} | {
     "MAD-GAN": mad_samples,
     "AdaGAN": torch.stack(boosted),
@@ -1378,11 +1379,11 @@ order = ("none", "feature matching", "minibatch discrimination", "MAD-GAN", "Ada
 scores = {name: final_scores(final[name]) for name in order}
 # A control for AdaGAN: as many plain GANs, trained as long on batches as large, mixed without any reweighing.
 torch.manual_seed(SEED)
-plain = build_gan(games=12)
-for _ in iterate(plain.step, ring_batches(12 * 4 * BATCH), 400, every=400):
+plain = build_gan(games=4 * mixtures)
+for _ in iterate(plain.step, ring_batches(4 * mixtures * 4 * BATCH), 400, every=400):
     pass
 control = "four plain GANs, mixed"
-scores[control] = final_scores(plain.sample(12 * 250).reshape(3, 1000, 2))  # three mixtures of four
+scores[control] = final_scores(plain.sample(mixtures * 1000).reshape(mixtures, 1000, 2))  # four games in each mixture
 
 fig, axes = plt.subplots(2, 3, figsize=(9.0, 6.6), sharex=True, sharey=True)
 for ax, name in zip(axes.flat, order, strict=True):
