@@ -53,6 +53,7 @@ def mathml(latex: str, *, block: bool) -> str:
     if "\\" in converted:  # a command that it does not know
         dollars = "$$" if block else "$"
         return f"<code>{dollars}{_escape(latex)}{dollars}</code>"
+    converted = converted.replace("<mo>&#x02016;<", '<mo stretchy="false">&#x02016;<')  # ‖ as tall as its line
     converted = FUNCTION.sub(r'\1<mspace width="0.167em" />', converted)
     return BOLD.sub('style="font-weight:bold"', converted)
 
