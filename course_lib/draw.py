@@ -13,6 +13,8 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from course_lib.jupyter import in_notebook
+
 # Okabe and Ito's palette: told apart by readers with any common colour blindness.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 REAL, FAKE = COLOURS[0], COLOURS[1]  # the course draws data in blue and samples in orange
@@ -182,12 +184,9 @@ class Board:
         self._display(self.draw())
 
     def _display(self, figure: Figure) -> None:
-        try:
-            from IPython import get_ipython
+        if in_notebook():
             from IPython.display import display
-        except ImportError:
-            get_ipython = None
-        if get_ipython is not None and get_ipython() is not None:
+
             if self._handle is None:
                 self._handle = display(figure, display_id=True)
             else:

@@ -17,6 +17,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 
 from course_lib.errors import CourseError
+from course_lib.jupyter import in_notebook
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,10 @@ def explore(draw: Callable[..., None], **controls: Control) -> None:
     if not headless:
         try:
             import ipywidgets
-            from IPython import get_ipython
         except ImportError:
             print("ipywidgets is not installed, so this explorer is a still picture: pip install ipywidgets")
         else:
-            if get_ipython() is not None:
+            if in_notebook():
                 _interactive(ipywidgets, draw, controls)
                 return
     draw(**start)

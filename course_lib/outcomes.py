@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from course_lib.errors import CourseError
+from course_lib.jupyter import in_notebook
 
 MIME = "application/vnd.course-lib.outcome+json"
 
@@ -66,11 +67,7 @@ def record(name: str, value: Any, *, at_least: float | None = None, at_most: flo
         "text/plain": str(outcome),
         "text/html": f'<span style="color:{colour};font-family:monospace">{html.escape(str(outcome))}</span>',
     }
-    try:
-        from IPython import get_ipython
-    except ImportError:
-        get_ipython = None  # the library also runs where there is no Jupyter
-    if get_ipython is not None and get_ipython() is not None:
+    if in_notebook():
         from IPython.display import display
 
         display(data, raw=True)
