@@ -9,31 +9,30 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from course_lib.authoring import tree
 from course_lib.errors import CourseError
+from course_lib.handin.cells import Task, nbgrader_of, source_of, tasks_of
 
 # jsonschema, which nbformat needs, builds a parser for internationalised addresses when it is imported, at a cost of
 # seconds. No notebook's schema uses it; where it is "not installed", jsonschema does without.
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 CONFIG = "nbgrader_config.py"
-
-
-@dataclass(frozen=True)
-class Task:
-    """What is marked together: a solution cell with the test cells that follow it, or one written answer."""
-
-    name: str  # grade_id of the solution cell
-    cells: dict[str, float] = field(default_factory=dict)  # grade_id of each graded cell: its points
-    written: bool = False  # graded by a person
-
-    @property
-    def points(self) -> float:
-        return sum(self.cells.values())
+__all__ = [
+    "CONFIG",
+    "Course",
+    "Task",
+    "nbgrader_of",
+    "replace_folder",
+    "source_of",
+    "staging",
+    "tasks_of",
+    "write_whole",
+]
 
 
 @dataclass(frozen=True)
@@ -96,32 +95,6 @@ class Course:
     def tasks(self, name: str) -> list[Task]:
         """The tasks of a problem set, in order."""
         return tasks_of(self.read_source(name))
-
-
-def nbgrader_of(cell: dict[str, Any]) -> dict[str, Any]:
-    """nbgrader's metadata of a cell; empty where it has none."""
-    found = cell.get("metadata", {}).get("nbgrader", {})
-    return found if isinstance(found, dict) else {}
-
-
-def source_of(cell: dict[str, Any]) -> str:
-    """The text of a cell, which a notebook file may hold as a list of lines."""
-    text = cell.get("source", "")
-    return text if isinstance(text, str) else "".join(text)
-
-
-def tasks_of(notebook: dict[str, Any]) -> list[Task]:
-    """The tasks of a notebook: each test cell belongs to the solution cell before it."""
-    tasks: list[Task] = []
-    for cell in notebook["cells"]:
-        grade = nbgrader_of(cell)
-        if grade.get("solution"):
-            tasks.append(Task(grade["grade_id"], {}, bool(grade.get("grade"))))
-        if grade.get("grade"):
-            if not tasks or (tasks[-1].written and not grade.get("solution")):
-                tasks.append(Task(grade["grade_id"]))
-            tasks[-1].cells[grade["grade_id"]] = float(grade["points"])
-    return [task for task in tasks if task.cells]
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 SIZE = 20_000_000  # bytes of a file; a notebook with many pictures has two million
@@ -47,6 +48,12 @@ class _Unreadable(Exception):
     """Its text is the refusal."""
 
 
+def load(path: Path) -> bytes:
+    """The bytes of a file; of one that is too large, enough to see that it is. Raises OSError."""
+    with path.open("rb") as file:
+        return file.read(SIZE + 1)
+
+
 def read(data: bytes) -> Notebook:
     """The cells of a notebook file, with what had to be repaired, or a refusal."""
     repairs: list[str] = []
@@ -78,10 +85,7 @@ def _times(count: int, one: str, many: str) -> str:
 def _notebook(data: bytes, repairs: list[str]) -> dict[str, Any]:
     """The notebook's JSON object. Raises _Unreadable."""
     if len(data) > SIZE:
-        raise _Unreadable(
-            f"it has {len(data) / 1e6:.0f} MB, at most {SIZE // 10**6} are read; "
-            "clear the outputs, save it and hand it in again"
-        )
+        raise _Unreadable(f"it is larger than {SIZE // 10**6} MB; clear the outputs, save it and hand it in again")
     if not data.strip(b"\0 \t\r\n"):
         raise _Unreadable("it is empty; save the notebook and hand it in again")
     for start, what in ((b"PK\x03\x04", "a zip archive"), (b"%PDF", "a PDF"), (b"\x1f\x8b", "a gzip archive")):
