@@ -44,7 +44,7 @@ import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from datetime import date, datetime, time, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -184,7 +184,8 @@ def _one(rule: Rule, student: str, attempt: Attempt, points: float, count: int) 
     due = rule.due_for(student)
     taken, seconds, unknown, said = 0.0, 0.0, False, []
     if due is not None and attempt.submitted is not None:
-        delay = attempt.submitted - due
+        # in UTC: between two times of one zone Python would forget that its clocks were changed meanwhile
+        delay = attempt.submitted.astimezone(UTC) - due.astimezone(UTC)
         taken = rule.taken(delay)
         if delay > timedelta(0):
             seconds = delay.total_seconds()

@@ -41,8 +41,8 @@ from pathlib import Path, PurePosixPath
 from zoneinfo import ZoneInfo
 
 from course_lib.errors import CourseError
+from course_lib.handin.reading import SIZE
 
-SIZE = 20_000_000  # bytes; a notebook with many pictures has two million
 MEMBERS = 100_000  # files in a ZIP
 UNPACKED = 8_000_000_000  # bytes, all files of a ZIP together
 DENSITY = 200  # times smaller when packed; notebooks are 3 to 30 times, a bomb a thousand
