@@ -1,0 +1,238 @@
+"""Frames on a socket, and plain values as bytes: what may cross the bridge, and how much of it.
+
+A frame is four bytes of length and a msgpack body. Its values are None, booleans, numbers, strings, bytes, and lists that
+begin with a tag: containers, arrays, tensors, references. No frame names a class, a function or a module to be loaded by
+the trusted side, and every array must bring exactly as many bytes as its shape asks for.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import select
+import socket
+import struct
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import msgpack
+import numpy as np
+import torch
+
+FRAME = 64 * 2**20  # bytes of one frame
+DEPTH = 60  # containers inside containers
+ENTRIES = 200_000  # elements of one container
+INTEGER = 4096  # bits of an integer
+AXES = 32
+HEADER = struct.Struct("<I")
+
+DTYPES = {
+    str(dtype).removeprefix("torch."): dtype
+    for dtype in (
+        torch.float64,
+        torch.float32,
+        torch.float16,
+        torch.bfloat16,
+        torch.int64,
+        torch.int32,
+        torch.int16,
+        torch.int8,
+        torch.uint8,
+        torch.bool,
+        torch.complex64,
+        torch.complex128,
+    )
+}
+NUMPY = re.compile(r"[<>|](?:b1|[iu][1248]|f[248]|c(?:8|16)|U\d{1,5}|S\d{1,5})")
+
+
+class BadFrame(Exception):
+    """What came is no frame of this protocol, or is larger than a frame may be."""
+
+
+class Unsendable(TypeError):
+    """A value that cannot cross the bridge; the message says why, in words for its author."""
+
+
+class Line:
+    """Frames over a socket, with deadlines.
+
+    Args:
+        connection: a stream socket.
+        spill: a file descriptor to read from meanwhile, so that whoever writes to it is never blocked; -1 for none.
+        spilled: receives what came from it.
+    """
+
+    def __init__(self, connection: socket.socket, spill: int = -1, spilled: Any = None) -> None:
+        self.socket, self.spill, self.spilled = connection, spill, spilled
+        self.deadline = math.inf  # time.monotonic() at which sending and receiving end with TimeoutError
+        self._buffer = bytearray()
+        self._poll = select.poll()
+        connection.setblocking(False)
+        if spill >= 0:
+            self._poll.register(spill, select.POLLIN)
+
+    def send(self, tree: Any) -> None:
+        """Send one frame. Raises BadFrame where it is too large, OSError where nobody listens, TimeoutError."""
+        try:
+            body = msgpack.packb(tree, use_bin_type=True, unicode_errors="surrogatepass")
+        except (ValueError, OverflowError, RecursionError) as error:
+            raise Unsendable(f"it cannot be sent ({error})") from None
+        if len(body) > FRAME:
+            raise Unsendable(f"it has {len(body) / 1e6:.0f} MB, and {FRAME / 1e6:.0f} MB may be sent at a time")
+        rest = memoryview(HEADER.pack(len(body)) + body)
+        while rest:
+            try:
+                rest = rest[self.socket.send(rest) :]
+            except BlockingIOError:
+                self._wait(select.POLLOUT)
+
+    def receive(self) -> Any:
+        """The next frame. Raises BadFrame, EOFError where the other end is closed, TimeoutError."""
+        size = None
+        while True:
+            if size is None and len(self._buffer) >= HEADER.size:
+                (size,) = HEADER.unpack_from(self._buffer)
+                if size > FRAME:
+                    raise BadFrame(f"a frame of {size / 1e6:.0f} MB")
+            if size is not None and len(self._buffer) >= HEADER.size + size:
+                body = bytes(memoryview(self._buffer)[HEADER.size : HEADER.size + size])
+                del self._buffer[: HEADER.size + size]
+                return unpack(body)
+            try:
+                data = self.socket.recv(2**20)
+            except BlockingIOError:
+                self._wait(select.POLLIN)
+                continue
+            except ConnectionError:
+                raise EOFError from None
+            if not data:
+                raise EOFError
+            self._buffer += data
+
+    def drain(self) -> None:
+        """Read what lies in the spill now, but not for ever: a pipe holds 64 kB."""
+        for _ in range(16):
+            if self.spill < 0 or not self._poll.poll(0) or not self._read_spill():
+                return
+
+    def _wait(self, event: int) -> None:
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._poll.register(self.socket, event)
+        ready = self._poll.poll(min(left, 3600) * 1000)
+        self._poll.unregister(self.socket)
+        if any(place == self.spill for place, _ in ready):
+            self._read_spill()
+
+    def _read_spill(self) -> bool:
+        data = os.read(self.spill, 2**16)
+        if data:
+            self.spilled(data)
+        else:  # everyone who could write to it has ended
+            self._poll.unregister(self.spill)
+            self.spill = -1
+        return bool(data)
+
+
+def unpack(body: bytes) -> Any:
+    """The tree in a frame's body. Raises BadFrame."""
+    try:
+        return msgpack.unpackb(
+            body,
+            raw=False,
+            unicode_errors="replace",
+            strict_map_key=True,
+            max_array_len=ENTRIES + 1,
+            max_map_len=64,
+            max_ext_len=0,
+        )
+    except Exception as error:  # msgpack raises errors of many kinds
+        raise BadFrame(f"no msgpack ({type(error).__name__})") from None
+
+
+# ------------------------------------------------------------------------------------- arrays as bytes
+
+
+def _order(strides: Sequence[int]) -> list[int]:
+    """The axes from the outermost in memory to the innermost."""
+    return sorted(range(len(strides)), key=lambda axis: -abs(strides[axis]))
+
+
+def _inverse(order: Sequence[int]) -> list[int]:
+    back = [0] * len(order)
+    for place, axis in enumerate(order):
+        back[axis] = place
+    return back
+
+
+def pack_array(array: np.ndarray) -> list[Any]:
+    """[dtype, shape, order of the axes in memory, writeable, bytes]; the order survives, gaps and overlaps do not."""
+    if not NUMPY.fullmatch(array.dtype.str):
+        raise Unsendable(f"an array of dtype {array.dtype} cannot cross; arrays of numbers can")
+    if array.flags.c_contiguous:
+        order, data = list(range(array.ndim)), array
+    else:
+        order = _order(array.strides)
+        data = array.transpose(order)
+    return [array.dtype.str, list(array.shape), order, bool(array.flags.writeable), data.tobytes()]
+
+
+def unpack_array(parts: Any) -> np.ndarray:
+    """A new array, from what `pack_array` gave. Raises BadFrame where the parts do not fit each other."""
+    code, shape, order, writeable, data = fields(parts, str, list, list, bool, bytes)
+    if not NUMPY.fullmatch(code):
+        raise BadFrame("an array of a dtype that may not cross")
+    dtype = np.dtype(code)
+    shape = _shape(shape, order, dtype.itemsize, data)
+    array = np.frombuffer(bytearray(data), dtype).reshape([shape[axis] for axis in order]).transpose(_inverse(order))
+    if dtype.kind == "b":
+        array = array.view(np.uint8) != 0
+    array.flags.writeable = writeable
+    return array
+
+
+def pack_tensor(tensor: torch.Tensor) -> list[Any]:
+    """[dtype, shape, order of the axes in memory, bytes]."""
+    name = str(tensor.dtype).removeprefix("torch.")
+    if name not in DTYPES or tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type == "meta":
+        raise Unsendable(f"a tensor of {tensor.dtype}, {tensor.layout} cannot cross; a dense one of numbers can")
+    tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
+    order = list(range(tensor.dim())) if tensor.is_contiguous() else _order(tensor.stride())
+    dense = tensor.permute(order).contiguous()
+    return [name, list(tensor.shape), order, dense.reshape(-1).view(torch.uint8).numpy().tobytes()]
+
+
+def unpack_tensor(parts: Any) -> torch.Tensor:
+    """A new tensor on the CPU, without gradient. Raises BadFrame where the parts do not fit each other."""
+    name, shape, order, data = fields(parts, str, list, list, bytes)
+    if name not in DTYPES:
+        raise BadFrame("a tensor of a dtype that may not cross")
+    dtype = DTYPES[name]
+    shape = _shape(shape, order, dtype.itemsize, data)
+    if not data:
+        return torch.empty([shape[axis] for axis in order], dtype=dtype).permute(_inverse(order))
+    flat = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+    flat = flat != 0 if dtype == torch.bool else flat.view(dtype)
+    return flat.reshape([shape[axis] for axis in order]).permute(_inverse(order))
+
+
+def _shape(shape: list[Any], order: list[Any], itemsize: int, data: bytes) -> list[int]:
+    if len(shape) > AXES or any(type(n) is not int or not 0 <= n <= 2**40 for n in shape):
+        raise BadFrame("a shape that no array has")
+    if any(type(axis) is not int for axis in order) or sorted(order) != list(range(len(shape))):
+        raise BadFrame("an order that its axes do not have")
+    if math.prod(shape) * itemsize != len(data):
+        raise BadFrame(f"{len(data)} bytes for an array of shape {tuple(shape)}")
+    return shape
+
+
+def fields(parts: Any, *kinds: type) -> Any:
+    if type(parts) is not list or len(parts) != len(kinds):
+        raise BadFrame("a value with too few or too many parts")
+    if any(type(part) is not kind for part, kind in zip(parts, kinds, strict=True)):
+        raise BadFrame("a value with parts of the wrong kind")
+    return parts

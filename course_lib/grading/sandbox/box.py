@@ -1,0 +1,237 @@
+"""The trusted end of the sandbox: finds bubblewrap, starts the zygote in it, and asks it for students' processes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import site
+import socket
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import course_lib
+from course_lib.errors import CourseError
+
+ENVIRONMENT = {  # all that a student's code finds; nothing of the instructor's environment
+    "PATH": "/usr/bin:/bin",
+    "LANG": "C.UTF-8",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "COURSE_HEADLESS": "1",
+    "COURSE_BUDGET": "smoke",
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
+LIMITS = {
+    "question": 120.0,  # seconds that one cell may take
+    "submission": 900.0,  # seconds in all
+    "memory": 2 * 2**30,  # bytes, all processes together
+    "disk": 256 * 2**20,  # bytes in each of its home, /tmp and /dev/shm
+    "processes": 64,
+    "output": 200_000,  # characters that are kept of what a cell prints
+}
+START = 120.0  # seconds that the zygote may take to load everything
+HOW = (
+    "install bubblewrap (Debian, Ubuntu: apt install bubblewrap; Fedora: dnf install bubblewrap), or grade on a Linux "
+    "machine that has it; --sandbox none runs students' code with your rights"
+)
+
+
+def bubblewrap() -> str:
+    """The path of bwrap. Raises CourseError where there is none, or it cannot make namespaces here."""
+    program = shutil.which("bwrap")
+    if program is None:
+        raise CourseError(f"Grading runs students' code in a sandbox, and there is no bubblewrap here; {HOW}.")
+    command = [program, "--unshare-all", "--ro-bind", "/usr", "/usr", *_links(), "/usr/bin/true"]
+    tried = subprocess.run(command, capture_output=True, text=True)
+    if tried.returncode:
+        said = tried.stderr.strip().splitlines()[-1:] or ["no reason given"]
+        raise CourseError(f"bubblewrap cannot make a sandbox here ({said[0]}); {HOW}.")
+    return program
+
+
+def _links() -> list[str]:
+    """/bin, /lib … as this machine has them."""
+    arguments = []
+    for name in ("/bin", "/sbin", "/lib", "/lib32", "/lib64"):
+        path = Path(name)
+        if path.is_symlink():
+            arguments += ["--symlink", os.readlink(path), name]
+        elif path.is_dir():
+            arguments += ["--ro-bind", name, name]
+    return arguments
+
+
+def _command(program: str, control: int) -> list[str]:
+    """bubblewrap around the zygote: system, Python and this package read-only, and nothing else of the disk."""
+    places = {sys.prefix, sys.base_prefix, *site.getsitepackages(), str(Path(course_lib.__file__).parent)}
+    places |= {path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")}
+    binds: list[str] = []
+    for place in sorted(places):
+        inside = any(Path(place).is_relative_to(other) for other in ("/usr", *binds))
+        if Path(place).is_dir() and not inside:
+            binds.append(place)
+    etc = [
+        p
+        for p in ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives")
+        if os.path.exists(p)
+    ]
+    import matplotlib
+
+    fonts = matplotlib.get_cachedir()
+    command = [
+        program,
+        *("--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"),
+        *("--uid", "1000", "--gid", "1000", "--hostname", "sandbox"),
+        *("--die-with-parent", "--new-session", "--cap-drop", "ALL"),
+        *("--ro-bind", "/usr", "/usr"),
+        *_links(),
+    ]
+    for place in (*binds, *etc):
+        command += ["--ro-bind", place, place]
+    command += ["--ro-bind", fonts, "/fonts"] if os.path.isdir(fonts) else []
+    command += ["--proc", "/proc", "--dev", "/dev"]
+    for folder in ("/tmp", "/home/student", "/dev/shm"):
+        command += ["--size", str(LIMITS["disk"]), "--tmpfs", folder]
+    command += ["--clearenv"]
+    parent = str(Path(course_lib.__file__).parent.parent)
+    more = {"HOME": "/home/student", "MPLCONFIGDIR": "/tmp/matplotlib", "COURSE_FONTS": "/fonts", "PYTHONPATH": parent}
+    for name, value in {**ENVIRONMENT, **more}.items():
+        command += ["--setenv", name, value]
+    return [*command, "--chdir", "/home/student", "--remount-ro", "/", *_zygote(control)]
+
+
+def _zygote(control: int) -> list[str]:
+    return [sys.executable, "-m", "course_lib.grading.sandbox.zygote", str(control)]
+
+
+@dataclass
+class Process:
+    """A student's process: the bridge to it, what it prints, and the watch that ends it when closed."""
+
+    bridge: socket.socket
+    output: int
+    watch: socket.socket
+    folder: tempfile.TemporaryDirectory[str] | None = None
+    own: Sandbox | None = None  # a sandbox that serves this process only
+
+    def end(self) -> str:
+        """Kill it, with all that it started: "ended" where it was alive, else "memory", "processes" or "crash"."""
+        said = b""
+        with contextlib.suppress(OSError):
+            self.watch.shutdown(socket.SHUT_WR)
+            self.watch.settimeout(10)
+            while part := self.watch.recv(4096):
+                said += part
+        self.bridge.close()
+        self.watch.close()
+        with contextlib.suppress(OSError):
+            os.close(self.output)
+        if self.folder is not None:
+            self.folder.cleanup()
+        if self.own is not None:
+            self.own.close()
+        return said.decode(errors="replace").partition(" ")[0] or "ended"
+
+
+class Sandbox:
+    """A zygote, in bubblewrap or (`kind` "none") without. Use it in a with statement, or close it.
+
+    Args:
+        kind: "bubblewrap" or "none".
+        log: a file for what the zygote complains about.
+
+    Raises:
+        CourseError: there is no bubblewrap, or the zygote does not start.
+    """
+
+    def __init__(self, kind: str = "bubblewrap", log: Path | None = None) -> None:
+        self.kind, self._log = kind, log
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        if kind == "bubblewrap":
+            command = _command(bubblewrap(), theirs.fileno())
+            environment = {}
+        else:
+            command = _zygote(theirs.fileno())
+            keep = {name: os.environ[name] for name in ("HOME", "SYSTEMROOT") if name in os.environ}
+            parent = str(Path(course_lib.__file__).parent.parent)
+            environment = {**keep, **ENVIRONMENT, "PYTHONPATH": parent}
+        with open(log or os.devnull, "ab") as said:
+            self._started = subprocess.Popen(
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+        theirs.close()
+        self._control = ours
+        ours.settimeout(START)
+        try:
+            hello = json.loads(ours.recv(65536) or b"{}")
+        except (TimeoutError, ValueError):
+            hello = {}
+        if not hello:
+            self.close()
+            raise CourseError("The sandbox does not start; build/grading/grading.log says why.")
+        self.isolates: bool = hello["isolates"]
+        ours.settimeout(START)
+
+    def __enter__(self) -> Sandbox:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def alive(self) -> bool:
+        """Whether the zygote still runs."""
+        return self._started.poll() is None
+
+    def close(self) -> None:
+        """End the zygote and every process that came from it."""
+        self._control.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._started.wait(1)
+        if self._started.poll() is None:
+            self._started.kill()
+            self._started.wait()
+
+    def start(self, limits: dict[str, float]) -> Process:
+        """A new student's process.
+
+        Where bubblewrap does not allow namespaces inside its own, each process gets a bubblewrap of its own, which has
+        to load torch again; nothing is shared either way.
+
+        Raises:
+            OSError: the zygote is gone.
+        """
+        own = None
+        if self.kind == "bubblewrap" and not self.isolates:
+            own = Sandbox(self.kind, self._log)
+        control = (own or self)._control
+        bridge, theirs = socket.socketpair()
+        watch, warden = socket.socketpair()
+        output, written = os.pipe()
+        folder = None if self.kind == "bubblewrap" else tempfile.TemporaryDirectory(prefix="submission-")
+        order = {
+            "limits": {name: int(value) for name, value in limits.items()},
+            "isolate": self.kind == "bubblewrap" and self.isolates,
+            "confined": self.kind == "bubblewrap",
+            "folder": folder.name if folder else "",
+        }
+        try:
+            socket.send_fds(control, [json.dumps(order).encode()], [theirs.fileno(), written, warden.fileno()])
+        finally:
+            theirs.close()
+            warden.close()
+            os.close(written)
+        os.set_blocking(output, False)
+        return Process(bridge, output, watch, folder, own)

@@ -1,0 +1,296 @@
+"""The process inside bubblewrap: loads torch and the course once, then makes a fork for each student's process.
+
+`python -m course_lib.grading.sandbox.zygote FD` takes orders on the socket FD. An order is one JSON message with three
+descriptors: the bridge (a socket), the output (a pipe) and the watch (a socket). It makes two processes. The *warden* holds
+the watch: when the other end closes it, or memory or processes run out, it kills the student's process and all that this
+one has started, and says why. The student's process is process 1 of namespaces of its own, so that it sees neither the
+others nor what they leave behind, and nothing that it starts outlives it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import importlib
+import json
+import os
+import random
+import resource
+import select
+import shutil
+import signal
+import socket
+import sys
+import time
+import types
+from pathlib import Path
+from typing import Any
+
+PRELOAD = (
+    "numpy",
+    "torch",
+    "torch._dynamo",  # what the first optimizer and the first assert_close import, for seconds
+    "matplotlib.pyplot",
+    "matplotlib_inline.backend_inline",
+    "sklearn.datasets",
+    "sklearn.model_selection",
+    "course_lib.checks.backprop",
+    "course_lib.checks.gan",
+    "course_lib.data",
+    "course_lib.data.toys",
+    "course_lib.draw",
+    "course_lib.explore",
+    "course_lib.loop",
+    "course_lib.losses.games",
+    "course_lib.scratch",
+    "course_lib.grading.bridge.student",
+    "course_lib.grading.bridge.shell",
+)
+POLL = 0.2  # seconds between two looks at memory and processes
+WORK, SCRATCH = "/home/student", ("/home/student", "/tmp", "/dev/shm")
+
+NEW_NAMESPACES = 0x10000000 | 0x00020000 | 0x20000000 | 0x08000000 | 0x04000000 | 0x40000000  # user mnt pid ipc uts net
+MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE = 0x2, 0x4, 0x8, 0x4000, 0x40000
+PR_SET_PDEATHSIG, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 24, 38
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int, what: str) -> None:
+    if result != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"{what}: {os.strerror(code)}")
+
+
+def _mount(source: bytes, target: str, kind: bytes | None, flags: int, data: bytes | None = None) -> None:
+    _check(libc.mount(source, target.encode(), kind, flags, data), f"mount {target}")
+
+
+def enter_namespaces() -> None:
+    """Give this process, and more so its children, a world of their own. Raises OSError where that is not allowed."""
+    user, group = os.getuid(), os.getgid()
+    _check(libc.unshare(NEW_NAMESPACES), "unshare")
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
+    Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
+    _mount(b"none", "/", None, MS_REC | MS_PRIVATE)
+
+
+def make_scratch(disk: int) -> None:
+    """Empty folders in memory for what the student's code writes, `disk` bytes in each; no view of other processes."""
+    for folder in SCRATCH:
+        _mount(b"tmpfs", folder, b"tmpfs", MS_NOSUID | MS_NODEV, f"size={disk},mode=1777".encode())
+    try:
+        _mount(b"proc", "/proc", b"proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    except OSError:  # not allowed in every container; then there is no /proc at all
+        _mount(b"tmpfs", "/proc", b"tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, b"size=4096,mode=555")
+    # Deeper namespaces would only widen what of the kernel can be attacked.
+    with contextlib.suppress(OSError):
+        Path("/proc/sys/user/max_user_namespaces").write_text("0")
+
+
+def drop_capabilities() -> None:
+    """No capability is left, nor can one be had again."""
+    _check(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
+    for capability in range(64):
+        libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    _check(libc.capset(header, (ctypes.c_uint32 * 6)()), "capset")
+
+
+def set_limits(memory: int, disk: int, processes: int) -> None:
+    """Bounds of one process; the warden bounds them together."""
+    in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    for which, bound in (
+        (resource.RLIMIT_AS, in_use + memory),
+        (resource.RLIMIT_FSIZE, disk),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NOFILE, 256),
+        (resource.RLIMIT_NPROC, processes + 64),
+    ):
+        hard = resource.getrlimit(which)[1]
+        bound = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
+        resource.setrlimit(which, (bound, bound))
+
+
+def student(bridge: int, output: int, order: dict[str, Any], shell: Any) -> None:
+    """The student's process, from its first line to its last."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.setsid()
+    limits = order["limits"]
+    set_limits(limits["memory"], limits["disk"], limits["processes"])
+    if order["isolate"]:
+        make_scratch(limits["disk"])
+    if order["confined"]:
+        drop_capabilities()
+    os.chdir(WORK if order["confined"] else order["folder"])
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.dup2(bridge, 3)
+    os.closerange(4, 1024)
+    for number, stream in ((1, "stdout"), (2, "stderr")):
+        setattr(sys, stream, open(number, "w", encoding="utf-8", errors="replace", closefd=False))  # noqa: SIM115
+    import numpy as np
+    import torch
+
+    from course_lib.grading.bridge.student import Runtime
+
+    random.seed()
+    np.random.seed(random.getrandbits(32))
+    torch.manual_seed(random.getrandbits(63))
+    gc.enable()
+    Runtime(socket.socket(fileno=3), shell).serve()
+
+
+def warden(bridge: int, output: int, watch: int, order: dict[str, Any], shell: Any) -> None:
+    """Watch over one student's process; tells the other end why it ended: "ended", "memory", "processes", "crash"."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    said = socket.socket(fileno=watch)
+    try:
+        if order["isolate"]:
+            enter_namespaces()
+        child = os.fork()
+    except OSError as error:
+        said.sendall(f"crash {error}".encode())
+        return
+    if child == 0:
+        status = 1
+        try:
+            said.close()
+            student(bridge, output, order, shell)
+            status = 0
+        finally:
+            os._exit(status)
+    os.close(bridge)
+    os.close(output)
+    ended = os.pidfd_open(child)
+    why = b"ended"
+    while True:
+        ready, _, _ = select.select([said, ended], [], [], POLL)
+        if ready:
+            break
+        too_much = _excess(child, order["limits"])
+        if too_much:
+            why = too_much.encode()
+            break
+    with contextlib.suppress(ProcessLookupError):
+        _kill(child, order["isolate"])
+    _, status = os.waitpid(child, 0)
+    if why == b"ended" and status and said not in ready:
+        why = b"crash"
+    with contextlib.suppress(OSError):
+        said.sendall(why)
+
+
+def _kill(child: int, isolated: bool) -> None:
+    """Process 1 of a namespace takes all others with it; without one, what has kept its session goes."""
+    if not isolated:
+        for other in _family(child):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(other, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child, signal.SIGKILL)
+    os.kill(child, signal.SIGKILL)
+
+
+def _family(child: int) -> dict[int, int]:
+    """The student's process and its descendants: pid → bytes that it holds alone or shares with its parent."""
+    parents, held = {}, {}
+    page = resource.getpagesize()
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                parents[int(entry)] = int(Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[1])
+                _, resident, shared = map(int, Path(f"/proc/{entry}/statm").read_text().split()[:3])
+                held[int(entry)] = (resident - shared) * page
+    family, grown = {child}, True
+    while grown:
+        more = {pid for pid, parent in parents.items() if parent in family} - family
+        family |= more
+        grown = bool(more)
+    return {pid: held.get(pid, 0) for pid in family}
+
+
+def _excess(child: int, limits: dict[str, int]) -> str:
+    """What the student's processes have too much of, together; "" for nothing."""
+    family = _family(child)
+    if len(family) > limits["processes"]:
+        return "processes"
+    if sum(family.values()) < limits["memory"]:
+        return ""
+    total = 0
+    for pid in family:  # pages that are shared with the zygote count in parts
+        with contextlib.suppress(OSError, ValueError, StopIteration):
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+            total += 1024 * int(next(line for line in lines if line.startswith("Pss:")).split()[1])
+    return "memory" if total > limits["memory"] else ""
+
+
+def can_isolate() -> bool:
+    """Whether namespaces inside bubblewrap's are allowed here."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            enter_namespaces()
+            inner = os.fork()
+            if inner == 0:
+                worked = 1
+                try:
+                    make_scratch(2**20)
+                    worked = 0
+                finally:
+                    os._exit(worked)
+            status = os.waitstatus_to_exitcode(os.waitpid(inner, 0)[1])
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def main() -> None:
+    """Load everything, then take orders until nobody gives any."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    cache = os.environ.get("COURSE_FONTS")  # matplotlib looks for fonts for seconds where it has no list
+    if cache and os.path.isdir(cache):
+        with contextlib.suppress(OSError):
+            shutil.copytree(cache, os.environ["MPLCONFIGDIR"], dirs_exist_ok=True)
+    began = time.monotonic()
+    for name in PRELOAD:
+        importlib.import_module(name)
+    import torch
+
+    torch.set_num_threads(1)
+    torch.ones(2, requires_grad=True).sum().backward()  # what only the first use loads
+    main_module = types.ModuleType("__main__")
+    sys.modules["__main__"] = main_module
+    from course_lib.grading.bridge import shell
+
+    made = shell.make()
+    gc.collect()
+    gc.freeze()
+    hello = {"isolates": can_isolate(), "seconds": time.monotonic() - began}
+    control.sendall(json.dumps(hello).encode())
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    while True:
+        try:
+            message, descriptors, _, _ = socket.recv_fds(control, 65536, 3)
+        except OSError:
+            return
+        if not message:
+            return
+        bridge, output, watch = descriptors
+        if os.fork() == 0:
+            try:
+                control.close()
+                warden(bridge, output, watch, json.loads(message), made)
+            finally:
+                os._exit(0)
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+if __name__ == "__main__":
+    main()
