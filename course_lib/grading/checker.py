@@ -1,10 +1,10 @@
 """Grade one submission: its code in a sandbox, the tests outside it. Plain data in, plain data out.
 
-`grade_one` runs in a worker and never raises. It forks a *checker* for the submission, a process that has torch and the
-course loaded and ends with it; that one rebuilds the notebook on the release and runs it twice. The first time all of the
-student's cells and all visible checks run, and what the student's code prints is kept for the feedback. The second time,
-in a new process of the student's, the hidden tests run, and nothing that is printed is kept: what the student's code has
-seen of a hidden test ends with that process.
+`grade_one` runs in a worker and never raises. It forks a *checker* for the submission, a process that has torch and
+the course loaded and ends with it; that one rebuilds the notebook on the release and runs it twice. The first time all
+of the student's cells and all visible checks run, and what the student's code prints is kept for the feedback. The
+second time, in a new process of the student's, the hidden tests run, and nothing that is printed is kept: what the
+student's code has seen of a hidden test ends with that process.
 
 Where a student's process ends (it took too long, needed too much memory, ended itself), the question at which it did is
 not passed; for the next one a new process runs the student's cells again, without a cell that was the end of the first.
@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import math
 import os
 import re
 import select
@@ -25,13 +24,12 @@ import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import msgpack
 
 from course_lib.errors import CourseError
-from course_lib.grading.script import Part, Step, hidden_lines, write_script
+from course_lib.grading.script import Part, Step, write_script
 
 GRACE = 20.0  # seconds that a checker may take beyond its submission's limit
 PROCESSES = 30  # of the student's, one after another, for one submission
@@ -76,7 +74,7 @@ def grade_one(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def refused(job: dict[str, Any], reason: str, *, ours: bool = False) -> dict[str, Any]:
-    """The result of a submission that cannot be graded. `ours`: the fault is not the student's, and trying again may help."""
+    """The result of a submission that cannot be graded. `ours`: not the student's fault, and trying again may help."""
     return {
         "student": job["student"],
         "assignment": job["assignment"],

@@ -1,9 +1,9 @@
 """What runs where when a submission is graded: the cells of the rebuilt notebook, in order, each with its side.
 
-The student's side runs what the student wrote: solution cells, cells of their own, cells of the release that they changed.
-The trusted side runs what the course wrote: the setup before the first task, locked cells, tests. The setup runs on both;
-another cell of the release that nobody changed runs on the student's side only where a later cell there uses a name that
-it binds, for a demonstration that nothing depends on would only cost time.
+The student's side runs what the student wrote: solution cells, cells of their own, cells of the release that they
+changed. The trusted side runs what the course wrote: the setup before the first task, locked cells, tests. The setup
+runs on both; another cell of the release that nobody changed runs on the student's side only where a later cell there
+uses a name that it binds, for a demonstration that nothing depends on would only cost time.
 """
 
 from __future__ import annotations

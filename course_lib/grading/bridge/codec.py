@@ -1,11 +1,12 @@
 """Python values as the trees that `wire` sends, and back; the same code at both ends.
 
-What is a value crosses as one: numbers, strings, containers, arrays, tensors, random generators, and torch modules that
-go from the tests to the student. Everything else stays where it is, and the other end gets a reference to it (a number).
+What is a value crosses as one: numbers, strings, containers, arrays, tensors, random generators, and torch modules
+that go from the tests to the student. Everything else stays where it is, and the other end gets a reference (a number).
 
-Parameters and buffers of modules are *shared*: each end has one object for each, and what an end changes in it (numbers,
-gradient, requires_grad) is told with its next frame, so that an optimizer at one end moves the parameters at the other.
-Any other tensor that requires a gradient is *live*: it crosses as numbers, and its gradient is asked for across the bridge.
+Parameters and buffers of modules are *shared*: each end has one object for each, and what an end changes in it
+(numbers, gradient, requires_grad) is told with its next frame, so that an optimizer at one end moves the parameters at
+the other. Any other tensor that requires a gradient is *live*: it crosses as numbers, and its gradient is asked for
+across the bridge.
 """
 
 from __future__ import annotations

@@ -1,29 +1,23 @@
 """The student's end of the bridge: runs the cells of a submission, and answers what the tests ask of its objects.
 
-This is the process in the sandbox. Nothing here protects anything: the student's code can change all of it. What it then
-sends is judged at the other end.
+This is the process in the sandbox. Nothing here protects anything: the student's code can change all of it. What it
+then sends is judged at the other end.
 """
 
 from __future__ import annotations
 
 import builtins
-import io
 import itertools
-import math
-import os
-import re
 import socket
 import sys
 import traceback
 import types
 from typing import Any
 
-import numpy as np
 import torch
-from torch import nn
 
 from course_lib.grading.bridge.codec import Codec, Shared, content, set_state, state_of
-from course_lib.grading.bridge.wire import BadFrame, Line, Unsendable, pack_tensor, unpack_tensor
+from course_lib.grading.bridge.wire import Line, Unsendable, pack_tensor, unpack_tensor
 
 GRAPHS = 2000  # of the last calls, whose gradients can still be asked for
 PICTURES = 2_000_000  # bytes of one output of a cell

@@ -1,8 +1,8 @@
 """Frames on a socket, and plain values as bytes: what may cross the bridge, and how much of it.
 
-A frame is four bytes of length and a msgpack body. Its values are None, booleans, numbers, strings, bytes, and lists that
-begin with a tag: containers, arrays, tensors, references. No frame names a class, a function or a module to be loaded by
-the trusted side, and every array must bring exactly as many bytes as its shape asks for.
+A frame is four bytes of length and a msgpack body. Its values are None, booleans, numbers, strings, bytes, and lists
+that begin with a tag: containers, arrays, tensors, references. No frame names a class, a function or a module to be
+loaded by the trusted side, and every array must bring exactly as many bytes as its shape asks for.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """The process inside bubblewrap: loads torch and the course once, then makes a fork for each student's process.
 
 `python -m course_lib.grading.sandbox.zygote FD` takes orders on the socket FD. An order is one JSON message with three
-descriptors: the bridge (a socket), the output (a pipe) and the watch (a socket). It makes two processes. The *warden* holds
-the watch: when the other end closes it, or memory or processes run out, it kills the student's process and all that this
-one has started, and says why. The student's process is process 1 of namespaces of its own, so that it sees neither the
-others nor what they leave behind, and nothing that it starts outlives it.
+descriptors: the bridge (a socket), the output (a pipe) and the watch (a socket). It makes two processes. The *warden*
+holds the watch: when the other end closes it, or memory or processes run out, it kills the student's process and all
+that this one has started, and says why. The student's process is process 1 of namespaces of its own, so that it sees
+neither the others nor what they leave behind, and nothing that it starts outlives it.
 """
 
 from __future__ import annotations
