@@ -38,7 +38,8 @@ course: $(READY)  ## run every lecture at the smoke budget, grade sample submiss
 	@$(COURSE) run --budget smoke --jobs 2
 	@rm -rf build/samples
 	@$(COURSE) samples build/samples
-	@$(COURSE) grade build/samples --jobs 2
+	@# these submissions are our own, so they may run without a sandbox where there is none
+	@$(COURSE) grade build/samples --jobs 2 $$(command -v bwrap >/dev/null || echo --sandbox none)
 	@echo
 	@echo "The course works here. Open build/notebooks/index.html to read the executed lectures,"
 	@echo "or run: make lab"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import sys
@@ -11,6 +12,8 @@ from importlib import metadata
 from pathlib import Path
 
 import typer
+
+from course_lib.errors import CourseError
 
 GOOD, NOTE, BAD = "good", "note", "bad"
 FREE_GB = 5.0  # what data, checkpoints and executed notebooks take at the gpu budget, generously
@@ -171,9 +174,24 @@ def storage(folder: Path | None = None, free: Callable[[Path], float] | None = N
             yield Finding(GOOD, name, f"{gigabytes:.0f} GB free")
 
 
+def sandbox() -> Iterator[Finding]:
+    """Whether submissions can be graded in a sandbox; nothing where the instructor's side is not installed."""
+    try:
+        metadata.version("nbgrader")
+        box = importlib.import_module("course_lib.grading.sandbox.box")  # the students' package has no such module
+    except (metadata.PackageNotFoundError, ImportError):
+        return
+    try:
+        box.bubblewrap()
+    except CourseError as error:
+        yield Finding(NOTE, "grading", str(error).rstrip("."))
+    else:
+        yield Finding(GOOD, "grading", "students' code runs in a sandbox, by bubblewrap")
+
+
 def examine() -> list[Finding]:
     """The whole report, in order."""
-    return [finding for part in (python, versions, device, widgets, storage) for finding in part()]
+    return [finding for part in (python, versions, device, widgets, storage, sandbox) for finding in part()]
 
 
 def register(app: typer.Typer) -> None:

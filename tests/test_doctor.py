@@ -121,3 +121,18 @@ def test_this_environment_is_examined_whole():
     subjects = {finding.subject for finding in doctor.examine()}
     assert {"Python", "torch", "numpy", "GPU", "threads", "explorers", "data"} <= subjects
     assert Path.cwd().exists()
+
+
+def test_a_machine_without_a_sandbox_is_told_how_to_get_one(monkeypatch):
+    pytest.importorskip("nbgrader")
+    from course_lib.grading.sandbox import box
+
+    monkeypatch.setattr(box.shutil, "which", lambda name: None)
+    (finding,) = doctor.sandbox()
+    assert finding.level == "note"
+    assert "apt install bubblewrap" in finding.text
+
+
+def test_students_are_told_nothing_of_a_sandbox(monkeypatch):
+    monkeypatch.setattr(doctor.metadata, "version", installed())
+    assert list(doctor.sandbox()) == []
