@@ -14,7 +14,7 @@ from typing import Any
 
 SIZE = 20_000_000  # bytes of a file; a notebook with many pictures has two million
 CELLS = 5_000  # cells of a notebook; a long one has two hundred
-OBJECTS = 1_000_000  # JSON objects in a file; those of interactive plots are the most numerous
+VALUES = 2_000_000  # JSON objects and lists in a file; those of interactive plots are the most numerous
 DIGITS = 300  # of an integer; more than a notebook has any use for
 
 KINDS = ("code", "markdown", "raw")
@@ -132,13 +132,8 @@ def _integer(digits: str) -> int | float:
 def _parse(text: str, repairs: list[str]) -> Any:
     """The value of a JSON text, also where it holds control characters, NaN or huge numbers. Raises _Unreadable."""
     twice: set[str] = set()
-    count = 0
 
     def gather(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        nonlocal count
-        count += 1
-        if count > OBJECTS:
-            raise _Unreadable("it holds more than a million JSON objects; clear the outputs and hand it in again")
         gathered = dict(pairs)
         if len(gathered) != len(pairs):
             seen: set[str] = set()
@@ -147,6 +142,8 @@ def _parse(text: str, repairs: list[str]) -> Any:
 
     decoder = json.JSONDecoder(strict=False, parse_int=_integer, object_pairs_hook=gather)
     text = text.strip("\0 \t\r\n\ufeff")
+    if text.count("{") + text.count("[") > VALUES:
+        raise _Unreadable("it holds millions of values; clear the outputs, save it and hand it in again")
     try:
         value, end = decoder.raw_decode(text)
     except (RecursionError, MemoryError):
@@ -172,9 +169,7 @@ def _why_not_json(text: str, error: ValueError) -> str:
         return "it is cut off, as by a broken download or upload; save the notebook and hand it in again"
     if text.startswith("{"):
         line = text.count("\n", 0, place) + 1
-        return (
-            f"it is damaged (no JSON, from line {line} on); open it in Jupyter or Colab, save it and hand it in again"
-        )
+        return f"it is damaged (no JSON from line {line} on); save it again in Jupyter or Colab and hand that in"
     return "it is not JSON, so it is no notebook; hand in the .ipynb file itself"
 
 

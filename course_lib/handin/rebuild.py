@@ -39,12 +39,13 @@ MAGIC = re.compile(r"^([ \t]*)[%!].*$", re.MULTILINE)
 WORD = re.compile(r"\w+")
 
 ALIKE = 0.6  # share of words from which on an unmarked cell is taken for one of the release
+ALIKE_THERE = 0.3  # for one that stands alone where the cell should be
 ALIKE_LOCKED = 0.75  # for a locked cell, of which there are many that differ in a word only
 COMPARED = 20_000  # pairs of cells whose words are compared
 READ_WORDS = 4_000  # characters of a cell that are compared
 LONG = 1_000_000  # characters; no cell of a release is as long
 PARSED = 200_000  # characters of a cell that Python's parser is given
-PARSES = 2_000_000  # and of all of them together
+PARSES = 500_000  # and of all of them together
 MARKS = ("grade", "solution", "locked", "points", "task", "schema_version")  # of nbgrader's marks, those that count
 
 
@@ -122,9 +123,9 @@ def _rebuild(data: bytes, release: dict[str, Any]) -> Rebuilt:
     work.by_names()
     work.by_cell_id()
     work.by_words()
-    work.by_place()
     if not any(slots[place].graded for place in work.at):
         return Rebuilt(refusal=_nothing_of_it(notebook.cells))
+    work.by_place()
     work.split_merged()
     work.put_in_order()
     work.join_split()
@@ -221,6 +222,8 @@ def normal(text: str) -> str:
 
 def without_hidden(text: str) -> str:
     """`text` of a test cell without the hidden tests that nbgrader, or a graded copy, has put into it."""
+    if len(text) > PARSED:
+        return normal(text)
     return normal(HIDDEN_RAN.sub("", HIDDEN.sub("", normal(text) + "\n")))
 
 
@@ -276,6 +279,7 @@ class _Work:
         self.before: dict[int, list[int]] = {}  # place: student's own cells that come before it
         self.rests: dict[int, str] = {}  # place of a locked cell: what the student's has more than the release's
         self.found: dict[int, set[str]] = {}  # student's cell: what it defines
+        self.plain: dict[int, str] = {}  # student's cell: its text, normalised
         self.parsed = 0
         names = "|".join(map(re.escape, sorted(set().union(*(slot.names for slot in slots)))))
         forms = f"{DEFINES.format(names)}|{ASSIGNS.format(names)}"
@@ -307,13 +311,19 @@ class _Work:
 
     def names_in(self, text: str) -> set[str]:
         """What the tasks ask for and `text` defines at its top level."""
-        return {first or second for first, second in self.wanted.findall(text)} if self.wanted else set()
+        return {first or second for first, second in self.wanted.findall(text[:LONG])} if self.wanted else set()
 
     def defines(self, index: int) -> set[str]:
         """The same of a student's cell."""
         if index not in self.found:
             self.found[index] = self.names_in(self.cells[index].source)
         return self.found[index]
+
+    def normal(self, index: int) -> str:
+        """The text of a student's cell, normalised."""
+        if index not in self.plain:
+            self.plain[index] = normal(self.cells[index].source)
+        return self.plain[index]
 
     def text_at(self, place: int) -> str:
         """The student's text for a cell of the release that was found."""
@@ -359,7 +369,7 @@ class _Work:
 
     def _choose(self, slot: Slot, found: list[int]) -> None:
         """Of several cells for one place, the one that counts."""
-        done = [index for index in found if normal(self.cells[index].source) not in (slot.plain_text, "")]
+        done = [index for index in found if self.normal(index) not in (slot.plain_text, "")]
         if slot.role == "locked":
             same = [index for index in found if without_hidden(self.cells[index].source) == slot.plain_text]
             chosen = (same or found)[0]
@@ -374,7 +384,7 @@ class _Work:
         elif done:
             complete = [(slot.names <= self.defines(k), self.valid(self.cells[k].source), k) for k in done]
             chosen = max(complete)[-1]
-            others = {normal(self.cells[index].source) for index in done} - {normal(self.cells[chosen].source)}
+            others = {self.normal(index) for index in done} - {self.normal(chosen)}
             if not others:
                 sentence = "{Cells} {was} there more than once; what was changed counts."
             elif any(self.defines(index) & self.defines(chosen) for index in done if index != chosen):
@@ -386,10 +396,10 @@ class _Work:
             sentence = "{Cells} {was} there more than once; one was kept."
         self.take(slot.place, chosen)
         self.tell(sentence, slot)
-        known = {slot.plain_text, "", normal(self.cells[chosen].source)}
+        known = {slot.plain_text, "", self.normal(chosen)}
         for index in found:
             if index != chosen and index not in self.gone:
-                if normal(self.cells[index].source) in known or (slot.role == "locked" and index in same):
+                if self.normal(index) in known or (slot.role == "locked" and index in same):
                     self.gone.add(index)
                 else:  # before the one that counts, so that it does not undo it
                     undoes = self.defines(index) & self.defines(chosen)
@@ -401,7 +411,7 @@ class _Work:
         longest = 2 * max((len(slot.text) for slot in self.slots), default=0)
         for index in self.free():
             if len(self.cells[index].source) <= longest:
-                free.setdefault(normal(self.cells[index].source), []).append(index)
+                free.setdefault(self.normal(index), []).append(index)
         for slot in self.open():
             if slot.written or not slot.plain_text:
                 continue
@@ -461,15 +471,28 @@ class _Work:
             bag = words(slot.text)
             size = bag.total()
             for index in free:
-                shared, theirs = (bag & bags[index]).total(), sizes[index]
+                shared = (bag & bags[index]).total()
                 # a solution grows around the stub; other cells stay as long as they were
-                alike = shared / size if slot.role == "solution" and size > 5 else 2 * shared / (size + theirs or 1)
-                if alike >= (ALIKE_LOCKED if slot.role == "locked" else ALIKE):
-                    scores.append((-alike, slot.place, index))
-        for _, place, index in sorted(scores):
-            if place not in self.at and index not in self.taken:
-                self.take(place, index)
-                self._recognised(self.slots[place])
+                grows = slot.role == "solution" and size > 5
+                scores.append((shared / size if grows else 2 * shared / (size + sizes[index] or 1), slot, index))
+        scores.sort(key=lambda score: (-score[0], score[1].place, score[2]))
+        for alike, slot, index in scores:
+            least = ALIKE_LOCKED if slot.role == "locked" else ALIKE
+            if alike < ALIKE_THERE:
+                break
+            if slot.place in self.at or index in self.taken:
+                continue
+            if alike >= least or (slot.role == "plain" and self._between(slot) == [index]):
+                self.take(slot.place, index)
+                self._recognised(slot)
+
+    def _between(self, slot: Slot) -> list[int]:
+        """The student's cells of the same kind between the two that stand around a place."""
+        below = self.at.get(slot.place - 1, -1 if slot.place == 0 else len(self.cells))
+        above = self.at.get(slot.place + 1, len(self.cells) if slot.place + 1 == len(self.slots) else -1)
+        if above - below > 20:
+            return []
+        return [index for index in range(below + 1, above) if self.cells[index].kind == slot.kind]
 
     def by_place(self) -> None:
         """Written answers without a mark: unmarked text between the cells that stand around the answer."""
@@ -563,6 +586,8 @@ class _Work:
         """Join the smallest number of cells that helps; whether there was something to join."""
         text = self.text_at(slot.place)
         above, below = self.before.get(slot.place, []), self.before.get(slot.place + 1, [])
+        if not above and not below:
+            return False
         partial = not (slot.names <= self.names_in(text) and self.valid(text))
         broken_above = bool(above) and self._broken(above[-1])
         broken_below = bool(below) and self._broken(below[0])
@@ -628,13 +653,13 @@ class _Work:
     def _missing(self, slot: Slot) -> None:
         if slot.role == "solution":
             self.tell("{Cells} {was} missing and {count} as not done.", slot)
-        else:
+        elif slot.plain_text:  # a cell that has only hidden tests is empty for students, and cannot be recognised
             self.tell("{Cells} {was} missing and {was} put back.", slot)
 
     def _compare(self, slot: Slot, index: int) -> None:
         """Say so if the text of a locked cell is not the release's; keep what was written into a text."""
         cell = self.cells[index]
-        if normal(cell.source) == slot.plain_text:
+        if self.normal(index) == slot.plain_text:
             if cell.kind != slot.kind:
                 self.tell(f"{{Cells}} had become {cell.kind}; {{it}} {{count}} as {slot.kind}.", slot)
             return
