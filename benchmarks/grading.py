@@ -123,10 +123,9 @@ def compare(names: list[str], count: int, jobs: int) -> bool:
     good = sum(record["status"] == "graded" for record in records)
     print(f"{total} submissions ({count} students, {', '.join(names)}), {jobs} jobs on {os.cpu_count()} cores\n")
     print("| | graded | seconds | submissions a minute |\n|---|---|---|---|")
-    print(
-        f"| `nbgrader autograde`, {jobs} processes | {graded} | {their_seconds:.1f} | {60 * graded / their_seconds:.1f} |"
-    )
-    print(f"| `course grade --jobs {jobs}` | {good} | {our_seconds:.1f} | {60 * good / our_seconds:.1f} |")
+    theirs = f"`nbgrader autograde`, {jobs} processes"
+    print(f"| {theirs} | {graded} | {their_seconds:.1f} | {60 * graded / their_seconds:.1f} |")
+    print(f"| `course grade -j {jobs}` | {good} | {our_seconds:.1f} | {60 * good / our_seconds:.1f} |")
     ratio = (good / our_seconds) / (graded / their_seconds)
     print(f"\nratio: {ratio:.2f} (target: at least {TARGET:g})\n")
     print("| seconds of a submission, median (90th percentile) | " + " | ".join(names) + " |")

@@ -29,7 +29,7 @@ from typing import Any
 import msgpack
 
 from course_lib.errors import CourseError
-from course_lib.grading.script import Part, Step, write_script
+from course_lib.grading.script import Part, Step, read_course, write_script
 
 GRACE = 20.0  # seconds that a checker may take beyond its submission's limit
 PROCESSES = 30  # of the student's, one after another, for one submission
@@ -63,6 +63,7 @@ def grade_one(job: dict[str, Any]) -> dict[str, Any]:
     began = time.monotonic()
     try:
         sandbox = _worker_sandbox(job["sandbox"])
+        read_course(job["source"], job["release"])  # here, so that the next fork has it too
         result = _in_a_fork(job, sandbox)
     except CourseError as error:
         result = refused(job, str(error).rstrip("."), ours=True)
@@ -202,11 +203,11 @@ class Checker:
         """The result, as `grade_one` returns it."""
         from course_lib.handin.rebuild import rebuild
 
-        source, release = json.loads(self.job["source"]), json.loads(self.job["release"])
-        rebuilt = rebuild(self.job["data"], release)
+        course = read_course(self.job["source"], self.job["release"])
+        rebuilt = rebuild(self.job["data"], course.release)
         if rebuilt.refusal:
             return refused(self.job, rebuilt.refusal)
-        self.steps, self.taken = write_script(rebuilt.pieces, source, release)
+        self.steps, self.taken = write_script(rebuilt.pieces, course)
         self._prepare()
         only = self.job.get("only")
         tests = [step for step in self.steps if step.test and (only is None or step.name in only)]
@@ -230,7 +231,9 @@ class Checker:
             "sandbox": self.job["sandbox"],
             "cells": self._marks(verdicts),
             "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
-            "notebook": json.dumps(self._notebook(source), ensure_ascii=False, indent=1).encode("utf-8", "replace"),
+            "notebook": json.dumps(self._notebook(course.source), ensure_ascii=False, indent=1).encode(
+                "utf-8", "replace"
+            ),
         }
 
     def _prepare(self) -> None:
@@ -369,7 +372,7 @@ class Checker:
         from course_lib.grading.bridge.trusted import StudentError
 
         kind, text = type(error).__name__, _text(error)
-        line = _line(error, f"<{step.name or step.index}>")
+        line = _line(error, step.file)
         detail = f"line {line}: {kind}: {text}" if line else f"{kind}: {text}"
         if isinstance(error, NotImplementedError):
             return Verdict(0.0, "not done", "This task is not done yet.", detail)

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import ast
 import builtins
+import json
 import re
+import symtable
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from course_lib.grading.course import nbgrader_of, source_of
@@ -48,12 +51,40 @@ class Step:
     unanswered: bool = False
     outputs: list[dict[str, Any]] = field(default_factory=list)
     ran: bool = False
+    file: str = ""
 
 
-def write_script(pieces: Sequence[Any], source: dict[str, Any], release: dict[str, Any]) -> tuple[list[Step], set[str]]:
+@dataclass(frozen=True)
+class Course:
+    """The instructor's notebook and the release, read and compiled once for all submissions."""
+
+    source: dict[str, Any]
+    release: dict[str, Any]
+    parts: list[tuple[Part | None, Part | None]]  # of each cell of the source that is not a student's
+
+
+@lru_cache(maxsize=8)
+def read_course(source: bytes, release: bytes) -> Course:
+    """Read both notebooks and compile the cells that the trusted side runs."""
+    notebook = json.loads(source)
+    parts = []
+    for place, cell in enumerate(notebook["cells"]):
+        ours = cell["cell_type"] == "code" and not nbgrader_of(cell).get("solution")
+        parts.append(
+            split(source_of(cell), file_of(nbgrader_of(cell).get("grade_id", ""), place)) if ours else (None, None)
+        )
+    return Course(notebook, json.loads(release), parts)
+
+
+def file_of(name: str, place: int) -> str:
+    """What tracebacks call a cell of the trusted side."""
+    return f"<{name or place}>"
+
+
+def write_script(pieces: Sequence[Any], course: Course) -> tuple[list[Step], set[str]]:
     """The steps of a rebuilt submission, and the names that the tests take from the student."""
     steps: list[Step] = []
-    cells, released = source["cells"], release["cells"]
+    cells, released = course.source["cells"], course.release["cells"]
     solutions = [place for place, cell in enumerate(cells) if nbgrader_of(cell).get("solution")]
     first = solutions[0] if solutions else len(cells)
     taken: set[str] = set()
@@ -79,18 +110,19 @@ def write_script(pieces: Sequence[Any], source: dict[str, Any], release: dict[st
         elif marks.get("grade") or marks.get("locked"):
             step = Step(index, cell, text, name=name, points=points, test=bool(marks.get("grade")), task=task)
             if code:
-                step.visible, step.hidden = split(text, f"<{name or index}>")
+                step.visible, step.hidden = course.parts[piece.place]
                 if not step.test:
                     waiting.append((step, text))
         else:
             step = Step(index, cell, piece.source, name=name)
             if code and piece.place < first:
-                step.visible, _ = split(text, f"<{name or index}>")
+                step.visible, _ = course.parts[piece.place]
                 step.student = piece.source
             elif code and not same:
                 step.student = piece.source
             elif code:
                 waiting.append((step, piece.source))
+        step.file = file_of(name, piece.place)
         steps.append(step)
     needed: set[str] = set()
     ahead = dict((step.index, text) for step, text in waiting)
@@ -140,13 +172,18 @@ def _bound(statements: Iterable[ast.stmt]) -> set[str]:
 
 
 def used(source: str) -> set[str]:
-    """The names that a cell reads anywhere; of code that cannot be read, every word."""
-    tree = _parsed(source)
-    if tree is None:
+    """The names of the notebook that a cell reads, not those of its functions; every word of code that is not Python."""
+    try:
+        waiting = [symtable.symtable(MAGIC.sub("pass", source), "<cell>", "exec")]
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return set(WORD.findall(source))
-    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
-    # %timeit f(x) and the like
-    return names | {word for magic in MAGIC.findall(source) for word in WORD.findall(magic)}
+    names = {word for magic in MAGIC.findall(source) for word in WORD.findall(magic)}  # %timeit f(x) and the like
+    while waiting:
+        table = waiting.pop()
+        waiting += table.get_children()
+        top = table.get_type() == "module"
+        names |= {name.get_name() for name in table.get_symbols() if name.is_referenced() and (top or name.is_global())}
+    return names
 
 
 # ------------------------------------------------------------------------------------- visible and hidden
