@@ -22,10 +22,10 @@ def marks_of(course: Course, names: Sequence[str] = ()) -> Marks:
     wanted = course.choose(names)
     found: Marks = {}
     if course.gradebook.is_file():
-        from course_lib.grading import plain  # imports nbgrader, which takes seconds
+        from course_lib.grading import gradebook  # imports nbgrader, which takes seconds
 
-        cells: dict[tuple[str, str], list[plain.CellScore]] = {}
-        for score in plain.scores(course.root, wanted):
+        cells: dict[tuple[str, str], list[gradebook.CellScore]] = {}
+        for score in gradebook.scores(course.root, wanted):
             cells.setdefault((score.assignment, score.student), []).append(score)
         tasks = {name: course.tasks(name) for name in {name for name, _ in cells}}
         found = {key: by_task(tasks[key[0]], scores) for key, scores in cells.items()}
@@ -96,11 +96,11 @@ def moodle_csv(course: Course, marks: Marks) -> str:
 
 def _totals(course: Course, marks: Marks) -> tuple[list[str], dict, dict[tuple[str, str], str], dict[str, float]]:
     """Problem sets in order, students by id, the total of each submission as text, and the points of each set."""
-    from course_lib.grading import plain
+    from course_lib.grading import gradebook
 
     names = sorted({name for name, _ in marks})
-    known = plain.students(course.root)
-    people = {student: known.get(student, plain.Student(student)) for student in sorted({key[1] for key in marks})}
+    known = gradebook.students(course.root)
+    people = {student: known.get(student, gradebook.Student(student)) for student in sorted({key[1] for key in marks})}
     totals = {key: number(sum(mark.score for mark in tasks.values())) for key, tasks in marks.items()}
     return names, people, totals, {name: sum(task.points for task in course.tasks(name)) for name in names}
 

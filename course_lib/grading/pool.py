@@ -1,16 +1,17 @@
-"""Processes that grade side by side, one thread each. Any of them may die or hang without harm to the others."""
+"""Processes that work side by side, one thread each. Any of them may die or hang without harm to the others."""
 
 from __future__ import annotations
 
 import contextlib
-import json
+import ctypes
 import logging
 import multiprocessing
 import multiprocessing.connection
 import os
+import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ ENVIRONMENT = {
     "COURSE_BUDGET": "smoke",  # for demonstrations; no graded cell depends on it
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
 }
+TRIES = 3  # how often a call is made whose process is killed, by the system or by a person, before it has answered
 
 
 @dataclass(frozen=True)
@@ -46,69 +48,89 @@ class Answer:
     key: Any
     value: Any = None
     error: str = ""
-    seconds: float = 0.0
+    seconds: float = 0.0  # of the try that answered
+
+
+@dataclass
+class _Try:
+    """A call under way in a process."""
+
+    process: Any
+    call: Call
+    number: int  # 1 for the first
+    began: float
 
 
 class Pool:
     """`jobs` processes, started when first needed. Use it in a with statement.
 
+    A process that is killed from outside costs nothing but time: its call is made again, up to `TRIES` times in all.
+
     Args:
         jobs: how many.
-        folder: receives grading.log (what nbgrader and the kernels said) and the kernel description.
+        folder: receives grading.log, with what was printed in the processes.
         limit: seconds that one call may take; its process and all its children are killed after that.
+        preload: modules that are imported once, before the processes are forked from the one that holds them.
     """
 
-    def __init__(self, jobs: int, folder: Path, limit: float) -> None:
+    def __init__(self, jobs: int, folder: Path, limit: float, preload: Sequence[str] = ()) -> None:
         self.jobs, self.folder, self.limit = jobs, folder, limit
-        # A fork server imports nbgrader once; each worker is a fork of it.
         method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
         self._context = multiprocessing.get_context(method)
-        if method == "forkserver":
-            self._context.set_forkserver_preload(["course_lib.grading.plain"])
+        if method == "forkserver" and preload:
+            self._context.set_forkserver_preload(list(preload))
         self._idle: list[tuple[Any, Any]] = []
-        self._busy: dict[Any, tuple[Any, Call, float]] = {}
+        self._busy: dict[Any, _Try] = {}
 
     def __enter__(self) -> Pool:
         self.folder.mkdir(parents=True, exist_ok=True)
-        kernel = self.folder / "jupyter" / "kernels" / "python3" / "kernel.json"
-        kernel.parent.mkdir(parents=True, exist_ok=True)
-        # The kernel runs in the environment that grades, whatever kernels the user has installed under this name.
-        argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-        kernel.write_text(json.dumps({"argv": argv, "display_name": "Python 3", "language": "python"}))
         return self
 
     def __exit__(self, *exception: object) -> None:
-        for connection, process in self._idle:
+        for connection, _ in self._idle:
             connection.close()  # the worker sees the end and leaves
+        for _, process in self._idle:
             process.join(2)
             _kill(process)
-        for connection, (process, _, _) in self._busy.items():
-            _kill(process)
+        for connection, attempt in self._busy.items():
+            _kill(attempt.process)
             connection.close()
         self._idle, self._busy = [], {}
 
     def run(self, calls: Iterable[Call]) -> Iterator[Answer]:
-        """Answers in the order in which they come."""
-        waiting = list(calls)[::-1]
-        while waiting or self._busy:
-            while waiting and len(self._busy) < self.jobs:
-                connection, process = self._idle.pop() if self._idle else self._start()
-                call = waiting.pop()
-                self._busy[connection] = (process, call, time.monotonic())
-                connection.send((call.function, call.arguments))
-            oldest = min(started for _, _, started in self._busy.values())
+        """Answers in the order in which they come. A call is taken from `calls` when a process is free for it."""
+        source, again = iter(calls), list[tuple[Call, int]]()
+        exhausted = False
+        while True:
+            while len(self._busy) < self.jobs and (again or not exhausted):
+                if again:
+                    self._begin(*again.pop())
+                    continue
+                call = next(source, None)
+                if call is None:
+                    exhausted = True
+                else:
+                    self._begin(call, 1)
+            if not self._busy:
+                return
+            oldest = min(attempt.began for attempt in self._busy.values())
             ready = multiprocessing.connection.wait(
                 list(self._busy), timeout=max(0.0, oldest + self.limit - time.monotonic())
             )
             for connection in list(self._busy):
-                process, call, started = self._busy[connection]
-                seconds = time.monotonic() - started
+                attempt = self._busy[connection]
+                seconds = time.monotonic() - attempt.began
                 if connection in ready:
                     try:
                         value, error = connection.recv()
                     except (EOFError, OSError):
-                        value, error = None, "the process that graded it was killed"
                         connection.close()
+                        if attempt.number < TRIES:
+                            again.append((attempt.call, attempt.number + 1))
+                            error = None
+                        else:
+                            error = f"the process that worked on it was killed {TRIES} times"
+                        value = None
                 elif seconds >= self.limit:
                     value, error = None, f"it took more than {self.limit:g} seconds"
                     connection.close()
@@ -116,10 +138,11 @@ class Pool:
                     continue
                 del self._busy[connection]
                 if connection.closed:
-                    _kill(process)
+                    _kill(attempt.process)
                 else:
-                    self._idle.append((connection, process))
-                yield Answer(call.key, value, error, seconds)
+                    self._idle.append((connection, attempt.process))
+                if error is not None:
+                    yield Answer(attempt.call.key, value, error, seconds)
 
     def ask(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """One call, and its value. Raises CourseError where it went wrong."""
@@ -128,23 +151,38 @@ class Pool:
             raise CourseError(answer.error)
         return answer.value
 
+    def _begin(self, call: Call, number: int) -> None:
+        while self._idle:
+            connection, process = self._idle.pop()
+            if not connection.poll():  # an idle worker says nothing; what can be read is that it was killed
+                break
+            connection.close()
+            _kill(process)
+        else:
+            connection, process = self._start()
+        # Where the worker dies while it receives, the end of its connection is noticed by `run`.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            connection.send((call.function, call.arguments))
+        self._busy[connection] = _Try(process, call, number, time.monotonic())
+
     def _start(self) -> tuple[Any, Any]:
         here, there = self._context.Pipe()
-        log, jupyter = self.folder / "grading.log", self.folder / "jupyter"
-        process = self._context.Process(target=_work, args=(there, str(log), str(jupyter)), daemon=True)
+        process = self._context.Process(target=_work, args=(there, str(self.folder / "grading.log")), daemon=True)
         process.start()
         there.close()
         return here, process
 
 
-def _work(connection: Any, log: str, jupyter: str) -> None:
+def _work(connection: Any, log: str) -> None:
     """The life of a worker: answer calls until the connection closes."""
+    _die_with_parent()
+    # Ctrl-C is for the coordinator, which ends its workers. A handler, unlike SIG_IGN, is not inherited by programs.
+    signal.signal(signal.SIGINT, lambda *_: None)
     os.environ.update(ENVIRONMENT)
-    os.environ["JUPYTER_PATH"] = jupyter
-    os.environ["JUPYTER_PREFER_ENV_PATH"] = "0"  # JUPYTER_PATH comes first either way; this keeps its order plain
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for stream in (1, 2):
         os.dup2(descriptor, stream)
+    os.close(descriptor)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(process)d %(levelname)s %(message)s", force=True)
     while True:
         try:
@@ -161,8 +199,17 @@ def _work(connection: Any, log: str, jupyter: str) -> None:
         connection.send(answer)
 
 
+def _die_with_parent() -> None:
+    """End this process when the coordinator ends, however that happens (Linux; elsewhere after the present call).
+
+    The parent is the fork server, which leaves when its one client does.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
 def _kill(process: Any) -> None:
-    """End a worker and the kernels it started."""
+    """End a worker and what it started."""
     try:
         family = psutil.Process(process.pid).children(recursive=True)
     except (psutil.Error, ValueError, TypeError):
