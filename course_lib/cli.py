@@ -14,6 +14,7 @@ from course_lib.errors import CourseError
 # Modules with a `register(app)`; those of the instructor's and maintainers' side are absent from a student's library.
 COMMANDS = (
     "course_lib.doctor",
+    "course_lib.handin.commands",
     "course_lib.authoring.commands",
     "course_lib.authoring.mutants",
     "course_lib.grading.commands",
