@@ -551,6 +551,8 @@ class _Run:
         submission = attempt.submission
         when = submission.submitted.isoformat(timespec="seconds") if submission.submitted else ""
         record = {**attempt.record, "attempt": submission.attempt, "submitted": when, "late": {}, "adjusted": 0.0}
+        record["lms"] = {"system": submission.system, "id": submission.lms_id, "name": submission.name}
+        record["notes"] = list(submission.notes)
         if record["status"] == "graded":
             outcome = self._outcome(graded)
             record |= {"late": outcome.record(), "adjusted": outcome.adjusted}

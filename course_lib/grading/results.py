@@ -7,6 +7,7 @@ its notebook, and what was added here,
   "cells": {grade_id: digest of what its score depends on}, "limits": {...}},
 - "unanswered": solution cells that still hold the stub,
 - "attempt", "submitted" (ISO 8601, "" if not known), "late" (see `late.Outcome`), "adjusted": points after that,
+- "lms": {"system", "id", "name"} as the file name told them, "notes": clauses about the file for the instructor,
 - "earlier": where this submission was refused, the record of the one before it, which still counts.
 
 Where a student has several attempts that could count, all of them are kept in build/grading/attempts/STUDENT/NAME.
