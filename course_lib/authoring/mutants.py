@@ -139,6 +139,7 @@ class _Job:
     kind: str
     cells: tuple[_Cell, ...]
     quick: bool = False  # a wrong one is stopped where it is first caught
+    secret: str | None = None  # of the data of hidden tests
 
     @property
     def points(self) -> float:
@@ -223,7 +224,12 @@ def graded_tasks(assignment: str, root: str | Path | None = None) -> list[str]:
 
 
 def _jobs_of(
-    assignment: str, tasks: Mapping[str, Task], root: str | Path | None, names: set[str] | None, quick: bool
+    assignment: str,
+    tasks: Mapping[str, Task],
+    root: str | Path | None,
+    names: set[str] | None,
+    quick: bool,
+    secret: str | None,
 ) -> Iterator[_Job]:
     cells = _read_cells(assignment, root)
     for task, mutants in tasks.items():
@@ -250,7 +256,8 @@ def _jobs_of(
                     source = source.apply(reference)
                 except CourseError as error:
                     raise CourseError(f"{assignment}, {task}, {name!r}: {error}") from None
-            yield _Job(assignment, task, name, kind, (*before, _Cell(source, task, solution=True), *after), quick)
+            replaced = (*before, _Cell(source, task, solution=True), *after)
+            yield _Job(assignment, task, name, kind, replaced, quick, secret)
 
 
 # ---------------------------------------------------------------------------------------------- running
@@ -282,6 +289,7 @@ def _sentence(error: BaseException) -> str:
 
 def _run_cells(job: _Job) -> Row:
     """Execute the cells of `job` in this process, in a namespace of their own."""
+    from course_lib.checks.core import draw_afresh
     from course_lib.device import seed_everything
 
     module = types.ModuleType("__main__")
@@ -291,6 +299,7 @@ def _run_cells(job: _Job) -> Row:
 
         module.display = display
     seed_everything(0)
+    draw_afresh(job.secret)
     started, earned = time.process_time(), 0.0
     failure: dict[str, Any] = {}
     reached = False  # the mutant's own cell has been executed
@@ -434,6 +443,7 @@ def run(
     jobs: int = 1,
     limit: float = LIMIT,
     quick: bool = False,
+    secret: str | None = None,
 ) -> list[Row]:
     """Run the mutants of an assignment, with its reference solution and its stubs.
 
@@ -445,6 +455,7 @@ def run(
         jobs: processes side by side, one thread each.
         limit: seconds of processor time that one mutant may take (waiting: five times as many).
         quick: stop a wrong one at the first test cell that catches it; the points it would earn later are not counted.
+        secret: hidden tests draw other data, as for a submission with this secret; the notebook's own unless given.
 
     Returns:
         One row for each mutant, in the order of the file.
@@ -457,7 +468,7 @@ def run(
     if unknown:
         raise CourseError(f"{assignment} has no mutants of {unknown[0]!r}; it has {', '.join(all_tasks)}.")
     chosen = {task: mutants for task, mutants in all_tasks.items() if tasks is None or task in tasks}
-    work = list(_jobs_of(assignment, chosen, root, set(names) if names is not None else None, quick))
+    work = list(_jobs_of(assignment, chosen, root, set(names) if names is not None else None, quick, secret))
     if not work:
         raise CourseError(f"{assignment} has no mutant called {', '.join(names or ())!r}.")
     order = {(job.task, job.kind, job.name): k for k, job in enumerate(work)}
@@ -480,6 +491,9 @@ def register(app: Any) -> None:
         ] = None,
         jobs: Annotated[int, typer.Option(min=1, help="Processes side by side, one thread each.")] = CORES,
         limit: Annotated[float, typer.Option(min=0.1, help="Seconds of processor time for one mutant.")] = LIMIT,
+        secret: Annotated[
+            str | None, typer.Option(help="Any text: hidden tests draw other data, as they do for each submission.")
+        ] = None,
     ) -> None:
         """Check the checks: every wrong solution must lose points, every right one must get all.
 
@@ -492,7 +506,7 @@ def register(app: Any) -> None:
         sources = {path.stem: path for path in tree.assignment_sources(tree.find_root())}
         for assignment in (path.stem for path in tree.choose(names or (), sources, "assignment")):
             with console.status(f"{assignment}: running mutants"):
-                rows = run(assignment, tasks=task or None, jobs=jobs, limit=limit)
+                rows = run(assignment, tasks=task or None, jobs=jobs, limit=limit, secret=secret)
             table = Table(title=assignment, title_justify="left", row_styles=["", "dim"])
             for heading in ("task", "mutant", "verdict", "points", "test cell", "what the test said"):
                 table.add_column(heading, justify="right" if heading == "points" else "left", overflow="fold")

@@ -1,13 +1,17 @@
-"""What every visible check is made of.
+"""What every visible check is made of, and where hidden tests get their seeds.
 
 A check takes the student's own function or class. It passes, or raises `CheckFailed` with the likely mistake, or, where
 the stub is still in place, says that the task is not done yet, so that a half-finished notebook runs to its end.
+
+A visible check has the same data for everyone. A hidden test draws its data from `fresh(1)`, `fresh(2)`, …
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Mapping
+import hmac
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +20,43 @@ import torch
 
 class CheckFailed(AssertionError):
     """A visible check did not pass. The message says what was expected, what came, and the likely mistake."""
+
+
+# ------------------------------------------------------------------------------------------------- data
+
+_secret: str | None = None
+
+
+def fresh(seed: int) -> int:
+    """The seed of a hidden test's data, from 0 to 2³² − 1: `np.random.default_rng(fresh(1))`.
+
+    In a notebook it is `seed` itself, which must lie in that range. While a submission is graded it follows from `seed`
+    and the submission's secret (HMAC-SHA256): each submission meets other data, nobody can know them beforehand, and
+    grading it again with the same secret gives the same score.
+    """
+    if _secret is None:
+        return seed
+    return int.from_bytes(hmac.digest(_secret.encode(), str(seed).encode(), "sha256")[:4], "big")
+
+
+def draw_afresh(secret: str | None) -> None:
+    """From now on `fresh` depends on `secret`, one per submission; None gives the seeds themselves again."""
+    global _secret
+    _secret = secret
+
+
+@contextlib.contextmanager
+def drawn_afresh(secret: str | None) -> Iterator[None]:
+    """`draw_afresh(secret)` for the statements inside; afterwards as it was before."""
+    before = _secret
+    draw_afresh(secret)
+    try:
+        yield
+    finally:
+        draw_afresh(before)
+
+
+# ----------------------------------------------------------------------------------------------- checks
 
 
 def visible(task: str, title: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -45,17 +86,29 @@ def to_numpy(value: Any) -> np.ndarray:
     return np.asarray(value)
 
 
+def told(hints: Any) -> Mapping:
+    """Hints as a mapping: they may come as a function of nothing that makes them, or None."""
+    return (hints() if callable(hints) else hints) or {}
+
+
 def expect_shape(
-    name: str, value: Any, shape: tuple[int, ...], hints: Mapping[tuple[int, ...], str] | None = None
+    name: str,
+    value: Any,
+    shape: tuple[int, ...],
+    hints: Mapping[tuple[int, ...], str] | Callable[[], Mapping[tuple[int, ...], str]] | None = None,
 ) -> None:
-    """Fail unless `value` has `shape`; `hints` maps a wrong shape to the mistake that gives it."""
+    """Fail unless `value` has `shape`.
+
+    hints: {a wrong shape: the mistake that gives it}, or a function of nothing that returns this. It is called only
+    where the shape is wrong.
+    """
     if value is None:
         raise CheckFailed(f"{name} is None; did you forget to return it?")
     if not isinstance(value, (np.ndarray, np.generic, torch.Tensor, float, int, list)):
         raise CheckFailed(f"{name} is a {type(value).__name__}; an array or tensor of shape {shape} was expected.")
     got = tuple(np.shape(to_numpy(value)))
     if got != shape:
-        hint = (hints or {}).get(got)
+        hint = told(hints).get(got)
         raise CheckFailed(f"{name} has shape {got}, expected {shape}." + (f" Likely mistake: {hint}." if hint else ""))
 
 
@@ -66,11 +119,12 @@ def expect_close(
     *,
     atol: float = 1e-6,
     rtol: float = 1e-5,
-    mistakes: Mapping[str, Any] | None = None,
+    mistakes: Mapping[str, Any] | Callable[[], Mapping[str, Any]] | None = None,
 ) -> None:
     """Fail unless `value` equals `expected` to atol + rtol·|expected|.
 
-    mistakes: {what is likely wrong: the value that this mistake would give}. The first that matches is named.
+    mistakes: {what is likely wrong: the value that this mistake would give}, or a function of nothing that returns
+    this, called only where `value` is wrong. The first that matches is named.
     """
     expected = to_numpy(expected)
     expect_shape(name, value, expected.shape)
@@ -79,7 +133,7 @@ def expect_close(
         raise CheckFailed(f"{name} holds NaN or infinity; look for a logarithm or division of zero, or an overflow.")
     if np.allclose(got, expected, atol=atol, rtol=rtol):
         return
-    for mistake, wrong in (mistakes or {}).items():
+    for mistake, wrong in told(mistakes).items():
         wrong = to_numpy(wrong)
         if wrong.shape == got.shape and np.allclose(got, wrong, atol=atol, rtol=rtol):
             raise CheckFailed(f"{name} is wrong. Likely mistake: {mistake}.")

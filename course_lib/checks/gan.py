@@ -2,6 +2,7 @@
 
 Each check takes the student's own function or class, tries it on one small example and, where the result is wrong,
 compares it with what the usual mistakes would have given. References are torch operations and closed forms.
+`checks.fresh(1)`, `checks.fresh(2)`, … are the seeds of the hidden tests.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_lib.checks.core import CheckFailed, expect, expect_close, expect_shape, to_numpy, visible
+from course_lib.checks.core import fresh as fresh  # for the hidden tests
 
 
 @contextlib.contextmanager
@@ -456,18 +458,21 @@ def check_round(duel_class: Callable[..., Any]) -> None:
     for key in ("critic", "generator", "turns"):
         expect(key in result, f"what round returns has no {key!r}; it should hold critic, generator and turns.")
     ours, losses, generator_loss = play(in_order, 3)
-    wrong = {
-        "the critic takes only one turn": both(play(in_order[:1], 3)[0]),
-        "the critic takes one turn too few": both(play(in_order[:2], 3)[0]),
-        "the generator moves first; the critic's turns come before it": both(play(in_order, 3, "first")[0]),
-        "the generator moves after every critic turn; it moves once a round": both(play(in_order, 3, "every")[0]),
-        "the generator does not move": both(play(in_order, None)[0]),
-        "the generator uses the noise of the last critic turn; zs[-1] is its own": both(play(in_order, 2)[0]),
-        "the generator uses the critic's first noise; zs[-1] is its own": both(play(in_order, 0)[0]),
-        "every critic turn uses the same noise": both(play([(0, 0), (1, 0), (2, 0)], 3)[0]),
-        "every critic turn uses the same real batch": both(play([(0, 0), (0, 1), (0, 2)], 3)[0]),
-    }
-    expect_close("the state of both networks after a round", both(duel), both(ours), mistakes=wrong)
+
+    def other_orders() -> dict[str, Tensor]:
+        return {
+            "the critic takes only one turn": both(play(in_order[:1], 3)[0]),
+            "the critic takes one turn too few": both(play(in_order[:2], 3)[0]),
+            "the generator moves first; the critic's turns come before it": both(play(in_order, 3, "first")[0]),
+            "the generator moves after every critic turn; it moves once a round": both(play(in_order, 3, "every")[0]),
+            "the generator does not move": both(play(in_order, None)[0]),
+            "the generator uses the noise of the last critic turn; zs[-1] is its own": both(play(in_order, 2)[0]),
+            "the generator uses the critic's first noise; zs[-1] is its own": both(play(in_order, 0)[0]),
+            "every critic turn uses the same noise": both(play([(0, 0), (1, 0), (2, 0)], 3)[0]),
+            "every critic turn uses the same real batch": both(play([(0, 0), (0, 1), (0, 2)], 3)[0]),
+        }
+
+    expect_close("the state of both networks after a round", both(duel), both(ours), mistakes=other_orders)
     expect(
         int(result["turns"]) == 3, f"with 3 real batches the critic takes 3 turns, but round counted {result['turns']}."
     )
@@ -490,7 +495,7 @@ def check_round(duel_class: Callable[..., Any]) -> None:
         "the state of both networks after a round in which the critic rested",
         both(duel),
         both(play(in_order[:1], 3)[0]),
-        mistakes={
+        mistakes=lambda: {
             "the generator takes zs[1]; its noise is the last one, also after a rest": both(play(in_order[:1], 1)[0]),
             "only the critic rests; the generator still takes its turn": both(play(in_order[:1], None)[0]),
         },

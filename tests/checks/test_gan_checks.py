@@ -18,7 +18,7 @@ from torch import nn
 from course_lib.authoring import mutants
 from course_lib.authoring.mutants import Edit
 from course_lib.checks import gan as checks
-from course_lib.checks.core import CheckFailed
+from course_lib.checks.core import CheckFailed, told
 from course_lib.losses.games import non_saturating
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -317,11 +317,11 @@ def test_every_hint_has_a_mistake_that_gives_it(monkeypatch: pytest.MonkeyPatch)
     close, shape = checks.expect_close, checks.expect_shape
 
     def record_close(name, value, expected, **rest):
-        given.update(f"{hint}." for hint in rest.get("mistakes") or {})
+        given.update(f"{hint}." for hint in told(rest.get("mistakes")))
         return close(name, value, expected, **rest)
 
     def record_shape(name, value, expected, hints=None):
-        given.update(f"{hint}." for hint in (hints or {}).values())
+        given.update(f"{hint}." for hint in told(hints).values())
         return shape(name, value, expected, hints)
 
     monkeypatch.setattr(checks, "expect_close", record_close)
