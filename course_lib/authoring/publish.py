@@ -54,7 +54,15 @@ or with conda: `conda env create --file environment.yml`, then `conda activate c
 ## Problem sets
 
 Work in `assignments/NAME/NAME.ipynb`. Write between the lines that say so, run the check below each task, and keep the
-cells as they are: your notebook is graded by their names. Before you hand it in, choose Kernel > Restart and Run All.
+cells as they are: your notebook is graded by their names. Before you hand it in, choose Kernel > Restart and Run All,
+save it, and let it be checked:
+
+    course check assignments/NAME/NAME.ipynb
+
+On Colab, run this in a cell instead:
+
+    from course_lib import handin
+    handin.check()
 """
 
 GITIGNORE = """\
@@ -153,6 +161,12 @@ def _fill(folder: Path, root: Path) -> None:
             folder / "assignments" / source.stem,
             ignore=shutil.ignore_patterns(".*"),
         )
+    # Students work on the notebooks in assignments/; course check compares with copies that they leave alone.
+    releases = folder / "course_lib" / "handin" / "releases"
+    releases.mkdir(parents=True)
+    for source in assignment_sources(root):
+        name = f"{source.stem}.ipynb"
+        shutil.copyfile(folder / "assignments" / source.stem / name, releases / name)
     shutil.copyfile(root / "LICENSE", folder / "LICENSE")
     for name, text in {
         "README.md": readme(root, pyproject["project"]),

@@ -1,8 +1,9 @@
 """A submission put back together on the problem set as it was released: the student's text in the release's notebook.
 
 `rebuild` takes the bytes of any file. What it finds of the problem set is found in this order: by nbgrader's grade_id,
-by exactly the release's text, by the functions and classes that a cell defines, by the id of the cell, by the words it
-shares with the release, and for a written answer by its place between its neighbours.
+by the id of the cell (for solutions after the next two), by exactly the release's text, by the functions and classes
+that a cell defines, by the words it shares with the release, and for a written answer by its place between its
+neighbours.
 
 A solution cell takes the student's text; a locked cell always has the release's; of any other cell of the release the
 student's version counts where there is one. Cells of the student's own stay where they stood.
@@ -119,9 +120,10 @@ def _rebuild(data: bytes, release: dict[str, Any]) -> Rebuilt:
         return Rebuilt(refusal=notebook.refusal)
     work = _Work(slots, notebook.cells)
     work.by_grade_id()
+    work.by_cell_id("plain", "locked")
     work.by_text()
     work.by_names()
-    work.by_cell_id()
+    work.by_cell_id("solution")
     work.by_words()
     if not any(slots[place].graded for place in work.at):
         return Rebuilt(refusal=_nothing_of_it(notebook.cells))
@@ -305,9 +307,9 @@ class _Work:
             if index not in self.taken and index not in self.gone and index not in self.copies
         ]
 
-    def open(self, role: str | None = None) -> list[Slot]:
-        """The release's cells that are not found yet."""
-        return [slot for slot in self.slots if slot.place not in self.at and role in (None, slot.role)]
+    def open(self, *roles: str) -> list[Slot]:
+        """The release's cells that are not found yet; of these roles, or all."""
+        return [slot for slot in self.slots if slot.place not in self.at and (not roles or slot.role in roles)]
 
     def names_in(self, text: str) -> set[str]:
         """What the tasks ask for and `text` defines at its top level."""
@@ -446,13 +448,13 @@ class _Work:
                 self._choose(slot, best[-20:])
             self._recognised(slot)
 
-    def by_cell_id(self) -> None:
+    def by_cell_id(self, *roles: str) -> None:
         """Cells without a grade_id of the release that have the id of one of its cells."""
         where: dict[str, int] = {}
         for index in reversed(self.free()):
             if self.cells[index].grade_id not in self.known:
                 where |= dict.fromkeys(self.cells[index].ids, index)
-        for slot in self.open():
+        for slot in self.open(*roles):
             index = where.get(slot.cell_id)
             if slot.cell_id and index is not None and index not in self.taken:
                 self.take(slot.place, index)

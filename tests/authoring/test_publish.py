@@ -55,6 +55,7 @@ def test_students_get_lectures_releases_library_and_nothing_else(course, tmp_pat
             "assignments/ps01_first/ps01_first.ipynb",
             "course_lib/__init__.py",
             "course_lib/checks/__init__.py",
+            "course_lib/handin/releases/ps01_first.ipynb",
             "environment.yml",
             "notebooks/01_first.ipynb",
             "notebooks/02_second.ipynb",
@@ -258,4 +259,22 @@ def test_the_published_library_works_without_the_instructors_side(published):
     )
     assert done.returncode == 0, done.stderr
     offered = re.findall(r"^\W*│ (\w+) ", done.stdout, re.MULTILINE)
-    assert offered == ["doctor"]
+    assert offered == ["doctor", "check"]
+
+
+def test_a_student_can_check_a_notebook_against_the_release_in_the_library(published, tmp_path):
+    """Also where the notebook in the clone's assignments/ has been worked on."""
+    notebook = json.loads((published / "assignments/ps01_backprop/ps01_backprop.ipynb").read_text())
+    notebook["cells"] = [cell for cell in notebook["cells"] if cell["id"] not in ("linear", "linear-forward")]
+    mine = tmp_path / "ps01_backprop.ipynb"
+    mine.write_text(json.dumps(notebook))
+    code = (
+        "import sys, course_lib.cli\n"
+        "sys.argv[:] = ['course', 'check', '--no-run', sys.argv.pop()]; course_lib.cli.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(mine)], cwd=published, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 1, done.stderr
+    assert "The cell 'linear' was missing and counts as not done." in done.stdout
+    assert "The cell 'linear-forward' was missing and was put back." in done.stdout
