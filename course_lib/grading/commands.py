@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +28,7 @@ CPUS = os.cpu_count() or 1
 
 
 def register(app: typer.Typer) -> None:
-    """Add release, grade, feedback, export and samples to the command line."""
+    """Add release, grade, feedback, export, report and samples to the command line."""
 
     @app.command()
     def release(
@@ -57,38 +59,88 @@ def register(app: typer.Typer) -> None:
         folder: Annotated[
             Path,
             typer.Argument(
-                metavar="DIR", help="Holds STUDENT/NAME.ipynb, STUDENT/NAME/NAME.ipynb or STUDENT_NAME.ipynb."
+                metavar="DIR",
+                help="Holds STUDENT/NAME.ipynb, STUDENT/NAME/NAME.ipynb or STUDENT_NAME.ipynb, or is what Canvas, "
+                "Moodle or Blackboard gives to download, unpacked or as a ZIP file.",
             ),
         ],
         assignment: Assignments = None,
         jobs: Jobs = CPUS,
-        limit: Annotated[float, typer.Option(min=1, help="Seconds that one submission may take.")] = 900.0,
+        limit: Annotated[
+            float | None, typer.Option(min=1, help="Seconds that one submission may take; 900 unless given.")
+        ] = None,
+        question_limit: Annotated[
+            float | None, typer.Option(min=1, help="Seconds that one cell may take; 120 unless given.")
+        ] = None,
+        sandbox: Annotated[
+            str, typer.Option(help="bubblewrap, or none: students' code then has your rights. Results are marked.")
+        ] = "bubblewrap",
+        scheduler: Annotated[
+            str | None, typer.Option(metavar="ADDRESS", help="Grade on the workers of this dask scheduler.")
+        ] = None,
+        roster: Annotated[
+            Path | None, typer.Option(metavar="FILE", help="CSV file that tells who has which name and number.")
+        ] = None,
+        again: Annotated[bool, typer.Option("--again", help="Also grade what has not changed since it was.")] = False,
     ) -> None:
-        """Grade a folder of submissions with nbgrader, into build/grading.
+        """Grade a folder of submissions into build/grading: what is new, and what changed since it was graded.
 
-        Exit status 0 if all were graded, 1 if some were not (each is named with the reason), 2 if none could be.
+        It can be interrupted at any time; the next run does the rest. Exit status 0 if all were graded, 1 if some were
+        not (each is named with the reason), 2 if none could be.
 
         Example: course grade submissions/ --assignment ps01_backprop --jobs 4
         """
         from course_lib.grading.course import Course
         from course_lib.grading.grade import grade as run
+        from course_lib.grading.lms import opened, read_roster
+        from course_lib.grading.submissions import Refusal
 
         console, course = Console(), Course.find()
-        with _progress(console, "Grading") as (started, finished):
-            report = run(course, folder, assignment or (), jobs=jobs, limit=limit, started=started, finished=finished)
+        if sandbox not in ("bubblewrap", "none"):
+            raise CourseError(f"There is no sandbox {sandbox!r}; it can be bubblewrap or none.")
+        if sandbox == "none":
+            _complain("Without a sandbox students' code can read and change what you can.", "yellow")
+        limits = {"submission": limit, "question": question_limit}
+        with opened(folder) as (place, packed), _progress(console, "Grading") as (started, finished):
+            report = run(
+                course,
+                place,
+                assignment or (),
+                jobs=jobs,
+                limits={name: seconds for name, seconds in limits.items() if seconds is not None},
+                sandbox=sandbox,
+                scheduler=scheduler,
+                again=again,
+                roster=read_roster(roster) if roster is not None else None,
+                started=started,
+                finished=finished,
+                tell=lambda sentence: _complain(sentence, "yellow"),
+            )
+        report.refused += [Refusal(name, reason) for name, reason in packed]
         for name, tasks in report.tasks.items():
             marks = {student: marks for (of, student), marks in sorted(report.marks.items()) if of == name}
             if marks:
                 console.print(_table(name, tasks, marks, console.width))
         if any(mark.needs_manual_grade for marks in report.marks.values() for mark in marks.values()):
             console.print("* a written answer waits for you: jupyter lab, then Nbgrader > Formgrader.", highlight=False)
+        for (name, student), sentences in sorted(report.repaired.items()):
+            console.print(
+                f"{escape(student)}, {escape(name)} was repaired: {escape('; '.join(sentences))}", highlight=False
+            )
+        for (name, student), sentences in sorted(report.tampered.items()):
+            _complain(f"{student}, {name}: {'; '.join(sentences)}.", "yellow")
         console.print(
-            f"{len(report.marks)} graded, {len(report.refused)} not. Gradebook and graded notebooks: "
-            f"{escape(str(course.grading.relative_to(course.root)))}",
+            f"{report.graded} graded, {report.unchanged} unchanged, {len(report.refused)} not graded"
+            f"{f'; {len(report.repaired)} were repaired' if report.repaired else ''}. "
+            f"Gradebook and graded notebooks: {escape(str(course.grading.relative_to(course.root)))}",
             highlight=False,
         )
         _name(report.refused, "graded")
-        if report.refused:
+        if report.stopped:
+            _complain(f"Results could not be written ({report.stopped}); make room, then run course grade again.")
+        if report.unwritten:
+            _complain(f"The gradebook lacks results ({report.unwritten}); they are safe, run course grade again.")
+        if report.refused or report.stopped or report.unwritten:
             raise typer.Exit(1)
 
     @app.command()
@@ -112,8 +164,12 @@ def register(app: typer.Typer) -> None:
     @app.command()
     def export(
         csv: Annotated[bool, typer.Option("--csv", help="One row for each student, problem set and task.")] = False,
+        totals: Annotated[bool, typer.Option("--totals", help="One row for each student and problem set.")] = False,
         canvas: Annotated[bool, typer.Option("--canvas", help="For Canvas: Grades > Import.")] = False,
         moodle: Annotated[bool, typer.Option("--moodle", help="For Moodle: Grades > Import > CSV file.")] = False,
+        moodle_worksheet: Annotated[
+            bool, typer.Option("--moodle-worksheet", help="For Moodle: Submissions > Upload grading worksheet.")
+        ] = False,
         output: Annotated[
             Path | None, typer.Option("--output", "-o", metavar="FILE", help="Standard output unless given.")
         ] = None,
@@ -121,24 +177,67 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Write the marks as a table for a spreadsheet, Canvas or Moodle.
 
+        All but --csv are after what grading.toml takes off for being late.
+
         Example: course export --canvas -o grades.csv
         """
         from course_lib.grading import export as tables
         from course_lib.grading.course import Course, write_whole
 
-        if csv + canvas + moodle != 1:
-            raise CourseError("Say which table you want: one of --csv, --canvas and --moodle.")
+        if csv + totals + canvas + moodle + moodle_worksheet != 1:
+            raise CourseError(
+                "Say which table you want: one of --csv, --totals, --canvas, --moodle and --moodle-worksheet."
+            )
         course = Course.find()
         marks = tables.marks_of(course, assignment or ())
-        make = tables.plain_csv if csv else tables.canvas_csv if canvas else tables.moodle_csv
-        text = make(course, marks)
+        missing: list[str] = []
+        if moodle_worksheet:
+            text, missing = tables.moodle_worksheet(course, marks)
+        else:
+            make = (
+                tables.plain_csv
+                if csv
+                else tables.totals_csv
+                if totals
+                else tables.canvas_csv
+                if canvas
+                else tables.moodle_csv
+            )
+            text = make(course, marks)
         if output is None:
             typer.echo(text, nl=False)
         else:
             write_whole(output, text.encode())
+        if missing:
+            _complain(
+                f"Not in the worksheet, for they were not downloaded from Moodle: {', '.join(missing)}.", "yellow"
+            )
         pending = sum(any(mark.needs_manual_grade for mark in tasks.values()) for tasks in marks.values())
         if pending:
             _complain(f"{pending} submissions have written answers that nobody has graded; they count as 0.", "yellow")
+
+    @app.command()
+    def report(
+        assignment: Assignments = None,
+        output: Annotated[
+            Path | None, typer.Option("--output", "-o", metavar="FILE", help="build/grading/report.html unless given.")
+        ] = None,
+        similar: Annotated[
+            bool, typer.Option(help="Compare the submissions with each other, which takes 15 ms for each.")
+        ] = True,
+    ) -> None:
+        """Write a page about the class: scores by task, what fails most often, who was late, what was refused.
+
+        Example: course report --assignment ps01_backprop
+        """
+        from course_lib.grading.course import Course
+        from course_lib.grading.report import report as write
+
+        console, course = Console(), Course.find()
+        with console.status("Reading the results"):
+            path = write(course, assignment or (), output, similar=similar)
+        shown = path.relative_to(course.root) if path.is_relative_to(course.root) else path
+        console.print(f"Report: {escape(str(shown))}", highlight=False)
 
     @app.command()
     def samples(
@@ -157,22 +256,52 @@ def register(app: typer.Typer) -> None:
 
 
 @contextmanager
-def _progress(console: Console, title: str) -> Iterator[tuple[Callable[[int], None], Callable[[str], None]]]:
-    """A bar; yields (started, finished) to be called with the number of submissions and with each one's name."""
+def _progress(console: Console, title: str) -> Iterator[tuple[Callable[[int], None], Callable[..., None]]]:
+    """What is done and how long the rest takes: a bar, or where nobody watches a line a minute on standard error.
+
+    Yields:
+        (started, finished): to be called with the number of submissions, and with each one's name and outcome.
+    """
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[counts]}"),
         TextColumn("{task.fields[last]}"),
     )
+    counts: Counter[str] = Counter()
+    total, began, told = 0, time.monotonic(), time.monotonic()
+
+    def rate() -> float:
+        """How many a minute."""
+        return 60 * counts.total() / max(time.monotonic() - began, 1e-3)
+
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=None, last="")
-        yield (
-            lambda total: bar.update(task, total=total),
-            lambda name: bar.update(task, advance=1, last=escape(name)),
-        )
+        task = bar.add_task(title, total=None, last="", rate="", counts="")
+
+        def started(number: int) -> None:
+            nonlocal total, began, told
+            total, began, told = number, time.monotonic(), time.monotonic()
+            bar.update(task, total=number)
+
+        def finished(name: str, outcome: str = "done") -> None:
+            nonlocal told
+            counts[outcome] += 1
+            said = ", ".join(f"{number} {what}" for what, number in sorted(counts.items()) if what != "done")
+            bar.update(task, advance=1, last=escape(name), rate=f"{rate():.0f} a minute", counts=said)
+            if not console.is_terminal and time.monotonic() - told > 60:
+                told = time.monotonic()
+                left = (total - counts.total()) / rate()
+                _complain(
+                    f"{title}: {counts.total()} of {total}{f' ({said})' if said else ''}, {rate():.0f} a minute, "
+                    f"about {max(1, round(left))} minutes left.",
+                    "cyan",
+                )
+
+        yield started, finished
 
 
 def _table(name: str, tasks: list[Any], marks: dict[str, dict[str, Any]], width: int) -> Table:

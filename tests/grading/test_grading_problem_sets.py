@@ -17,7 +17,7 @@ from tiny_course import REPOSITORY
 
 from course_lib.authoring.build import notebook_text
 from course_lib.authoring.tree import assignment_sources
-from course_lib.grading import plain
+from course_lib.grading import gradebook
 from course_lib.grading.course import Course, nbgrader_of, source_of, tasks_of
 from course_lib.grading.release import contents, leaks, release
 from course_lib.grading.samples import HALF, RIGHT, WRONG, expected, first_half, students_of, write
@@ -144,7 +144,7 @@ def test_scores_are_exactly_as_expected(graded, name):
         assert sum(wrong[cell] for cell in task.cells) < task.points, task.name
     written = {cell for task in tasks if task.written for cell in task.cells}
     for student, wanted in ((RIGHT, everything), (HALF, of_half), (WRONG, wrong)):
-        rows = plain.scores(course.root, [name], student)
+        rows = gradebook.scores(course.root, [name], student)
         assert {row.cell: row.score for row in rows if row.cell not in written} == wanted, student
         assert all(row.needs_manual_grade == (row.cell in written and student != HALF) for row in rows)
 
