@@ -15,8 +15,10 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import math
 import os
 import re
+import resource
 import select
 import signal
 import sys
@@ -24,6 +26,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgpack
@@ -35,6 +38,8 @@ GRACE = 20.0  # seconds that a checker may take beyond its submission's limit
 PROCESSES = 30  # of the student's, one after another, for one submission
 SHOWN = 2000  # characters of a message
 RESULT = 64 * 2**20  # bytes
+LEAST_MEMORY = 2 * 2**30  # bytes that tests may take, beyond what is loaded
+OUTPUT, OUTPUTS = 1_000_000, 10_000_000  # characters of one output, and of all outputs of a notebook
 ENDED = {
     "time limit": "it took too long",
     "memory": "it needed too much memory",
@@ -43,6 +48,7 @@ ENDED = {
     "protocol": "it interfered with the tests",
     "stale": "it ended its process",
 }
+TOO_MUCH = "[The outputs of this notebook are too large; those of this cell were left out.]\n"
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 _sandbox: Any = None  # of this worker, started when first needed
@@ -173,7 +179,8 @@ class _Alarm:
 
     @contextlib.contextmanager
     def within(self, seconds: float) -> Iterator[None]:
-        signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
+        # Again every second: what is raised in a destructor or a callback is only printed, and the test goes on.
+        signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001), 1.0)
         try:
             yield
         finally:
@@ -194,8 +201,9 @@ class Checker:
         self.started = 0
         self.printed = bytearray()
         self.dropped = 0
+        self.room = OUTPUTS
         self.names: dict[str, Any] = {}
-        self.borrowed: set[str] = set()
+        self.borrowed: dict[str, Any] = {}  # of `names`, what is the student's
 
     # ------------------------------------------------------------------------------------------ the whole
 
@@ -215,7 +223,7 @@ class Checker:
             max((step.index for step in tests), default=len(self.steps)) if only is not None else len(self.steps)
         )
         verdicts: dict[str, Verdict] = {}
-        snapshots: dict[int, tuple[dict[str, Any], set[str]]] = {}
+        snapshots: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
         self._first_pass(tests, verdicts, snapshots)
         self._end_process()
         self._second_pass(tests, verdicts, snapshots)
@@ -246,6 +254,7 @@ class Checker:
         from course_lib.checks import core
         from course_lib.grading.sandbox.box import ENVIRONMENT
 
+        _bound_memory(self.limits["memory"])
         os.environ.update({k: v for k, v in ENVIRONMENT.items() if k not in ("PATH", "HOME", "MPLBACKEND")})
         os.environ["MPLBACKEND"] = "Agg"
         matplotlib.use("Agg", force=True)
@@ -263,10 +272,13 @@ class Checker:
         self.names = {"__name__": "__main__", "__builtins__": builtins, "display": lambda *_, **__: None}
 
     def _first_pass(self, tests: list[Step], verdicts: dict[str, Verdict], snapshots: dict[int, Any]) -> None:
+        from course_lib.grading.bridge.trusted import Lost
+
         chosen = {step.index for step in tests}
         for step in self.steps[: self.last + 1]:
             if step.student is not None:
-                self._reach(step.index + 1, keep=True)
+                with contextlib.suppress(Lost):  # the tests that follow will find that there is no time left
+                    self._reach(step.index + 1, keep=True)
             if step.visible is None and step.hidden is None:
                 continue
             if step.test and step.index not in chosen:
@@ -275,9 +287,7 @@ class Checker:
             if step.test:
                 verdicts[step.name] = verdict
                 if not verdict.failed and step.hidden:
-                    snapshots[step.index] = (dict(self.names), set(self.borrowed))
-            elif step.hidden is not None and not verdict.failed:  # a locked cell with a region that students do not see
-                self._run(step, step.hidden, "visible", keep=False)
+                    snapshots[step.index] = (dict(self.names), dict(self.borrowed))
 
     def _second_pass(self, tests: list[Step], verdicts: dict[str, Verdict], snapshots: dict[int, Any]) -> None:
         for step in tests:
@@ -285,26 +295,35 @@ class Checker:
                 continue
             names, self.borrowed = snapshots[step.index]
             self.names = dict(names)
+            self._helpers(step)
             verdict = self._run(step, step.hidden, "hidden", keep=False)
             if verdict.failed == "stale":  # it uses what an earlier cell made of the student's objects: make it again
                 self.names = {k: v for k, v in names.items() if k.startswith("__") or k == "display"}
-                self.borrowed = set()
+                self.borrowed = {}
                 for earlier in self.steps[: step.index]:
                     if earlier.visible is not None and not earlier.test:
                         self._run(earlier, earlier.visible, "hidden", keep=False)
                 if step.visible is not None:
                     self._run(step, step.visible, "hidden", keep=False)
+                self._helpers(step)
                 verdict = self._run(step, step.hidden, "hidden", keep=False)
                 verdict.failed = "crash" if verdict.failed == "stale" else verdict.failed
             if not verdict.failed and self.session is not None and self.session.changed_arguments:
                 # Some function changed its arguments in place. Right answers pass also where that changes nothing.
                 self.names = dict(names)
+                self._helpers(step)
                 again = self._run(step, step.hidden, "hidden", keep=False, write_back=False)
                 if again.failed:
                     again.message = "A hidden test failed: your code changes what it is given, in place."
                     verdict = again
             visible = verdicts[step.name]
             verdicts[step.name] = verdict if verdict.failed or visible.share == 1.0 else visible
+
+    def _helpers(self, step: Step) -> None:
+        """What locked cells before this test have in regions that students do not see."""
+        for earlier in self.steps[: step.index]:
+            if earlier.hidden is not None and not earlier.test:
+                self._run(earlier, earlier.hidden, "hidden", keep=False)
 
     # ------------------------------------------------------------------------------------ one part of a cell
 
@@ -329,9 +348,12 @@ class Checker:
                 for code, valued in part.code:
                     value = eval(code, self.names)
                     if valued and step.test and type(value) in (int, float) and step.points:
-                        share = min(max(value / step.points, 0.0), 1.0)
+                        share = min(max(value / step.points, 0.0), 1.0) if math.isfinite(value) else 0.0
                         said.write(f"{value}\n")
             verdict = Verdict(share)
+            if step.test and self.session is not None and self.session.undone:
+                # A check says so, and does not fail; whoever has written nothing has not passed it either.
+                verdict = Verdict(0.0, "not done", "This task is not done yet.", "NotImplementedError")
         except Lost as lost:
             verdict = self._lost(step, lost, phase)
         except Exception as error:
@@ -356,15 +378,20 @@ class Checker:
         """Give the tests the student's objects that they name, as they are now."""
         from course_lib.grading.bridge.trusted import MISSING
 
-        for name in self.borrowed:
-            self.names.pop(name, None)
-        self.borrowed = set()
+        self._give_back()
+        self.borrowed = {}
         for name in sorted(part.uses):
-            if self.session is not None and (name in self.taken or name not in self.names):
+            if self.session is not None and name in self.taken:
                 value = self.session.name(name)
                 if value is not MISSING:
-                    self.names[name] = value
-                    self.borrowed.add(name)
+                    self.names[name] = self.borrowed[name] = value
+
+    def _give_back(self) -> None:
+        """Forget the student's objects, but not what a test has made under a name of theirs."""
+        for name, value in self.borrowed.items():
+            if self.names.get(name) is value:
+                del self.names[name]
+        self.borrowed = {}
 
     def _failure(self, step: Step, error: Exception, phase: str) -> Verdict:
         """The verdict of an exception in a test."""
@@ -376,8 +403,10 @@ class Checker:
         detail = f"line {line}: {kind}: {text}" if line else f"{kind}: {text}"
         if isinstance(error, NotImplementedError):
             return Verdict(0.0, "not done", "This task is not done yet.", detail)
-        if phase == "hidden":
-            what = f"your code raised {kind}" if isinstance(error, StudentError) else "what it returns is not right"
+        if phase == "hidden":  # the name of a class of the student's could tell what it was called with
+            what = (
+                f"your code raised {error.known}" if isinstance(error, StudentError) else "what it returns is not right"
+            )
             return Verdict(0.0, "hidden test", f"A hidden test failed: {what}.", detail)
         message = text if isinstance(error, CheckFailed) else f"{kind}: {text}"
         verdict = Verdict(0.0, "visible check", message[:SHOWN], detail)
@@ -445,7 +474,9 @@ class Checker:
             if first:
                 self._keep_printed(step)
                 if step.visible is None:  # the outputs of the setup are those of the trusted side
-                    step.outputs += _outputs(answer["outputs"])
+                    kept = _outputs(answer["outputs"])
+                    self.room -= sum(map(_size, kept))
+                    step.outputs += kept if self.room > 0 else [_stream(TOO_MUCH, self.limits["output"])]
                 step.ran = True
             self._collect()
             self.at += 1
@@ -466,9 +497,7 @@ class Checker:
 
     def _end_process(self) -> str:
         process, self.process, self.session = self.process, None, None
-        self.borrowed, gone = set(), self.borrowed
-        for name in gone:
-            self.names.pop(name, None)
+        self._give_back()
         if process is None:
             return "ended"
         with contextlib.suppress(OSError, BlockingIOError):
@@ -560,6 +589,16 @@ class Checker:
         return {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
 
 
+def _bound_memory(limit: float) -> None:
+    """What a test makes of a student's answer may not take all memory: an array of n numbers against one of m, say."""
+    if not Path("/proc/self/statm").exists():  # another system than Linux, and then without a sandbox
+        return
+    in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    bound = in_use + max(int(limit), LEAST_MEMORY)
+    resource.setrlimit(resource.RLIMIT_AS, (bound if hard == resource.RLIM_INFINITY else min(bound, hard), hard))
+
+
 class _Both(io.TextIOBase):
     """What a test prints, in its place between what the student's code prints."""
 
@@ -606,6 +645,16 @@ def _stream(text: str, limit: float) -> dict[str, Any]:
     return {"output_type": "stream", "name": "stdout", "text": text[: int(limit) + 200]}
 
 
+def _line_of(value: Any) -> str:
+    return value[:10_000] if type(value) is str else ""
+
+
+def _size(output: dict[str, Any]) -> int:
+    """The characters of an output, about."""
+    texts = (output.get("evalue", ""), *output.get("traceback", ()), *output.get("data", {}).values())
+    return sum(map(len, texts))
+
+
 def _error(name: str, value: str, trace: list[str]) -> dict[str, Any]:
     return {"output_type": "error", "ename": name, "evalue": value, "traceback": trace}
 
@@ -619,11 +668,12 @@ def _outputs(outputs: Any) -> list[dict[str, Any]]:
         kind = output.get("output_type")
         if kind == "error":
             lines = output.get("traceback")
-            lines = [str(line) for line in lines[:200]] if type(lines) is list else []
-            found.append(_error(str(output.get("ename")), str(output.get("evalue")), lines))
+            lines = [_line_of(line) for line in lines[:200]] if type(lines) is list else []
+            found.append(_error(_line_of(output.get("ename"))[:200], _line_of(output.get("evalue")), lines))
         elif kind in ("display_data", "execute_result"):
             data = output.get("data")
             if type(data) is dict and all(type(k) is str and type(v) is str for k, v in data.items()):
+                data = {k: v for k, v in data.items() if len(k) <= 200 and len(v) <= OUTPUT}
                 made = {"output_type": kind, "data": data, "metadata": {}}
                 found.append({**made, "execution_count": None} if kind == "execute_result" else made)
     return found

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import builtins
 import json
+import math
 import re
 import symtable
 from collections.abc import Iterable, Sequence
@@ -67,9 +68,12 @@ class Course:
 def read_course(source: bytes, release: bytes) -> Course:
     """Read both notebooks and compile the cells that the trusted side runs."""
     notebook = json.loads(source)
+    first = next((k for k, cell in enumerate(notebook["cells"]) if nbgrader_of(cell).get("solution")), math.inf)
     parts = []
     for place, cell in enumerate(notebook["cells"]):
-        ours = cell["cell_type"] == "code" and not nbgrader_of(cell).get("solution")
+        marks = nbgrader_of(cell)
+        trusted = marks.get("grade") or marks.get("locked") or place < first
+        ours = cell["cell_type"] == "code" and trusted and not marks.get("solution")
         parts.append(
             split(source_of(cell), file_of(nbgrader_of(cell).get("grade_id", ""), place)) if ours else (None, None)
         )
@@ -82,12 +86,19 @@ def file_of(name: str, place: int) -> str:
 
 
 def write_script(pieces: Sequence[Any], course: Course) -> tuple[list[Step], set[str]]:
-    """The steps of a rebuilt submission, and the names that the tests take from the student."""
+    """The steps of a rebuilt submission, and the names that the tests take from the student.
+
+    These are the functions and classes that the course's own solution cells define, and what else cells of the
+    student's side bind in the course's notebook if no cell of the trusted side binds it too. A name that the student's
+    notebook alone binds means nothing to a test.
+    """
     steps: list[Step] = []
     cells, released = course.source["cells"], course.release["cells"]
     solutions = [place for place, cell in enumerate(cells) if nbgrader_of(cell).get("solution")]
     first = solutions[0] if solutions else len(cells)
-    taken: set[str] = set()
+    defined: set[str] = set()  # functions and classes that solution cells of the course define
+    offered: set[str] = set()  # what cells of the student's side bind otherwise
+    bound_here = set().union(*(bound(source_of(c)) for c, parts in zip(cells, course.parts, strict=True) if any(parts)))
     waiting: list[tuple[Step, str]] = []  # unchanged cells of the release, which may be needed
     task = ""
     for index, piece in enumerate(pieces):
@@ -106,7 +117,8 @@ def write_script(pieces: Sequence[Any], course: Course) -> tuple[list[Step], set
             step = Step(index, cell, piece.source, student=piece.source if code else None, name=name, points=points)
             step.written, step.unanswered, step.task = bool(marks.get("grade")), same, name
             if code:
-                taken |= bound(text)
+                defined |= defines(text)
+                offered |= bound(text)
         elif marks.get("grade") or marks.get("locked"):
             step = Step(index, cell, text, name=name, points=points, test=bool(marks.get("grade")), task=task)
             if code:
@@ -122,6 +134,8 @@ def write_script(pieces: Sequence[Any], course: Course) -> tuple[list[Step], set
                 step.student = piece.source
             elif code:
                 waiting.append((step, piece.source))
+            if code and piece.place >= first:
+                offered |= bound(text)
         step.file = file_of(name, piece.place)
         steps.append(step)
     needed: set[str] = set()
@@ -131,7 +145,7 @@ def write_script(pieces: Sequence[Any], course: Course) -> tuple[list[Step], set
             step.student = ahead[step.index]
         if step.student is not None:
             needed |= used(step.student)
-    return steps, taken
+    return steps, defined | (offered - bound_here)
 
 
 # ------------------------------------------------------------------------------------------ names in code
@@ -171,8 +185,15 @@ def _bound(statements: Iterable[ast.stmt]) -> set[str]:
     return names
 
 
+def defines(source: str) -> set[str]:
+    """The functions and classes that a cell defines."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    tree = _parsed(source)
+    return {statement.name for statement in tree.body if isinstance(statement, kinds)} if tree else set()
+
+
 def used(source: str) -> set[str]:
-    """The names of the notebook that a cell reads, not those of its functions; every word of code that is not Python."""
+    """The names of the notebook that a cell reads, not those of its functions; every word of what is no Python."""
     try:
         waiting = [symtable.symtable(MAGIC.sub("pass", source), "<cell>", "exec")]
     except (SyntaxError, ValueError, RecursionError, MemoryError):
