@@ -458,7 +458,7 @@ convolution = Task(
         "kernel turned in backward": Edit(
             ('"ts,ntij->nsij", weight[:, :, a, b]', '"ts,ntij->nsij", weight[:, :, -1 - a, -1 - b]')
         ),
-        "weight gradient is a batch mean": Edit(("seen, optimize=True)", "seen, optimize=True) / len(dz_dy)")),
+        "weight gradient is a batch mean": Edit(("dz_dy, seen)", "dz_dy, seen) / len(dz_dy)")),
         "weight gradient from the first example": Edit(
             ('"ntij,nsij->ts", dz_dy, seen', '"ntij,nsij->ts", dz_dy[:1], seen[:1]')
         ),
