@@ -162,7 +162,7 @@ def _fill(folder: Path, root: Path) -> None:
             ignore=shutil.ignore_patterns(".*"),
         )
     # Students work on the notebooks in assignments/; course check compares with copies that they leave alone.
-    releases = folder / "course_lib" / "handin" / "releases"
+    releases = folder / "course_lib" / "handin" / "released"
     releases.mkdir(parents=True)
     for source in assignment_sources(root):
         name = f"{source.stem}.ipynb"

@@ -28,7 +28,9 @@ GRACE = 10.0  # seconds more after which a cell that cannot be interrupted is en
 START = 120.0  # seconds until the first cell begins, on a busy machine
 CHECKING = "COURSE_CHECKING"  # set where a notebook is being checked: a check inside it does nothing
 
-PASSES, FAILS, UNDONE, PERSON, UNSEEN = "passes", "fails", "not done", "read by a person", "hidden tests only"
+# States of a task.
+PASSES, FAILS, UNDONE = "passes", "fails", "not done"
+PERSON, UNSEEN, UNRUN = "read by a person", "hidden tests only", "not run"
 
 
 @dataclass(frozen=True)
@@ -130,11 +132,11 @@ def _listen(
             message = said.get(timeout=wait)
         except queue.Empty:
             done.append(Ran("time limit", f"It took longer than {limit:g} s and could not be interrupted.", ""))
-            why = f"cell {at + 1} had to be ended by force"
+            why = f"the cell {excerpt(sources[at])} had to be ended by force"
             break
         if message is None:
             done.append(Ran("crash", "It ended the whole process (os._exit, a crash, or no memory left).", ""))
-            why = f"cell {at + 1} ended the process"
+            why = f"the cell {excerpt(sources[at])} ended the process"
         elif "kind" in message:
             done.append(Ran(message["kind"], message["error"], message["output"]))
             wait = START
@@ -231,7 +233,7 @@ def _same(text: str, stub: dict[str, Any]) -> bool:
 def _state(name: str, ran: Ran | None, check: str | None) -> tuple[str, str]:
     """What a cell says about its task; `check` is the text of a test cell, None for the solution itself."""
     if ran is None:
-        return UNSEEN, ""
+        return UNRUN, ""
     if ran.kind == "NotImplementedError" or (not ran.kind and "is not done yet" in ran.output):
         return UNDONE, f"{name} is not done yet"
     if ran.kind in ("AssertionError", "CheckFailed", "time limit", "crash", "not run"):
@@ -243,7 +245,7 @@ def _state(name: str, ran: Ran | None, check: str | None) -> tuple[str, str]:
 
 def _worst(states: Sequence[tuple[str, str]]) -> tuple[str, str]:
     """The state of a task, from those of its cells."""
-    for wanted in (FAILS, UNDONE, PASSES):
+    for wanted in (FAILS, UNDONE, PASSES, UNRUN):
         texts = [text for state, text in states if state == wanted]
         if texts:
             return wanted, next(filter(None, texts), "")
@@ -292,7 +294,8 @@ def show(report: Report, title: str, console: Any) -> None:
         FAILS: ("✗", "bold red", "fails"),
         UNDONE: ("…", "yellow", "not done yet"),
         PERSON: ("✓", "green", "will be read by a person"),
-        UNSEEN: ("·", "", "nothing to see before it is graded"),
+        UNSEEN: ("·", "", "has no visible check; hidden tests will judge it"),
+        UNRUN: ("·", "", "is answered; its checks were not run"),
     }
     table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD, show_edge=False)
     table.add_column("task", no_wrap=True)
@@ -312,7 +315,7 @@ def show(report: Report, title: str, console: Any) -> None:
 
 
 def _summary(report: Report) -> str:
-    points: dict[str, float] = dict.fromkeys((PASSES, FAILS, UNDONE, PERSON, UNSEEN), 0.0)
+    points: dict[str, float] = dict.fromkeys((PASSES, FAILS, UNDONE, PERSON, UNSEEN, UNRUN), 0.0)
     for row in report.rows:
         points[row.state] += row.points
     parts = [
@@ -320,6 +323,7 @@ def _summary(report: Report) -> str:
         for state, words in (
             (PASSES, "in tasks that pass their visible checks"),
             (UNSEEN, "in tasks that only hidden tests will judge"),
+            (UNRUN, "in tasks that are answered"),
             (PERSON, "in answers that a person reads"),
             (FAILS, "in tasks that fail a check"),
             (UNDONE, "in tasks that are not done yet"),

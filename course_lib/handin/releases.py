@@ -21,7 +21,7 @@ def available(package: Path = PACKAGE) -> dict[str, Path]:
     Raises:
         CourseError: there is none.
     """
-    found = {path.stem: path for path in sorted((package / "handin" / "releases").rglob("*.ipynb"))}
+    found = {path.stem: path for path in sorted((package / "handin" / "released").rglob("*.ipynb"))}
     if not found and (package.parent / "pyproject.toml").is_file():
         found = {
             path.stem: path

@@ -55,7 +55,7 @@ def test_students_get_lectures_releases_library_and_nothing_else(course, tmp_pat
             "assignments/ps01_first/ps01_first.ipynb",
             "course_lib/__init__.py",
             "course_lib/checks/__init__.py",
-            "course_lib/handin/releases/ps01_first.ipynb",
+            "course_lib/handin/released/ps01_first.ipynb",
             "environment.yml",
             "notebooks/01_first.ipynb",
             "notebooks/02_second.ipynb",

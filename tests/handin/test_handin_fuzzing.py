@@ -32,10 +32,15 @@ FUZZ = settings(
 SEEN: Counter[str] = Counter()  # what came of the examples, printed at the end
 
 MINE = {name: submission(release) for name, release in RELEASES.items()}
-for _notebook in MINE.values():  # with cells of the student's own
-    for _place, _text in ((12, "def helper(x):\n    return x + 1"), (5, "print('scratch')"), (2, "# note")):
-        _notebook["cells"].insert(_place, {**own(_text), "id": f"mine-{_place}"})
-    _notebook["cells"].insert(9, {**own("My notes.", "markdown"), "id": "mine-9"})
+OWN = {  # ids of cells of the student's own: kind, place, text
+    "mine-1": ("code", 12, "def helper(x):\n    return x + 1"),
+    "mine-2": ("markdown", 9, "My notes."),
+    "mine-3": ("code", 5, "print('scratch')"),
+    "mine-4": ("code", 2, "# note"),
+}
+for _notebook in MINE.values():
+    for _id, (_kind, _place, _text) in OWN.items():
+        _notebook["cells"].insert(_place, {**own(_text, _kind), "id": _id})
 TEXTS = {name: json.dumps(notebook) for name, notebook in MINE.items()}
 ANSWERS = {name: answers_of(release) for name, release in RELEASES.items()}
 
@@ -88,6 +93,8 @@ class Attack:
 
     def touch(self, *cells: Any) -> None:
         for cell in cells:
+            if isinstance(cell, dict) and isinstance(cell.get("id"), str):
+                self.touched.add(cell["id"])
             if isinstance(cell, dict) and isinstance(cell.get("metadata"), dict):
                 found = nbgrader_of(cell).get("grade_id")
                 if isinstance(found, str):
@@ -199,7 +206,24 @@ def take_marks(a: Attack, i: int, j: int, value: Any) -> None:
 def take_id(a: Attack, i: int, j: int, value: Any) -> None:
     one, other = a.at(i), a.at(j)
     if isinstance(one, dict) and isinstance(other, dict) and "id" in one:
+        if other.get("id") in OWN:
+            a.touch(other)
         other["id"] = one["id"]
+
+
+def take_source(a: Attack, i: int, j: int, value: Any) -> None:
+    one, other = a.at(i), a.at(j)
+    if isinstance(one, dict) and isinstance(other, dict) and "source" in one:
+        a.touch(other)
+        other["source"] = one["source"]
+
+
+def graded(a: Attack, i: int, j: int, value: Any) -> None:
+    """Hidden tests put into a cell, as nbgrader does."""
+    cell = a.at(i)
+    if isinstance(cell, dict) and isinstance(cell.get("source"), str):
+        a.touch(cell)
+        cell["source"] += f"### BEGIN HIDDEN TESTS\n{value}\n### END HIDDEN TESTS"
 
 
 def strip_marks(a: Attack, i: int, j: int, value: Any) -> None:
@@ -275,7 +299,20 @@ def set_deep(a: Attack, i: int, j: int, value: Any) -> None:
 
 MUTATIONS: list[Mutation] = [
     *(delete, duplicate, duplicate_and_edit, swap, move, merge, split, replace_cell, insert, set_key, drop_key),
-    *(set_mark, take_marks, take_id, strip_marks, strip_all, as_lines, reverse, rotate, double_all, colab),
+    *(
+        take_source,
+        graded,
+        set_mark,
+        take_marks,
+        take_id,
+        strip_marks,
+        strip_all,
+        as_lines,
+        reverse,
+        rotate,
+        double_all,
+        colab,
+    ),
     *(old_format, wrap, set_top, set_deep),
 ]
 mutations = st.lists(st.tuples(st.sampled_from(MUTATIONS), number, number, nasty), min_size=1, max_size=6)
@@ -312,6 +349,9 @@ def holds(data: bytes, name: str, touched: set[str] | None = None, validate: boo
             if piece.source != text:  # only a cell beside it, not valid by itself, may have been joined to it
                 assert text in piece.source
                 assert any("which were put together" in repair for repair in found.repairs)
+    for name_of_cell, (_, _, text) in OWN.items() if touched is not None else ():
+        if name_of_cell not in touched:
+            assert any(text in piece.source for piece in found.pieces), f"{text!r} was lost"
     again = notebook_of(found, release)
     if validate:
         nbformat.validate(again)
@@ -330,7 +370,7 @@ def test_structure(name, steps, encoding, escaped, chance):
     data = text.encode(encoding, "surrogatepass")
     touched = attack.touched
     if "\ud800" in text:  # cannot be written in any encoding; what comes of the other characters is another matter
-        touched = touched | set(ANSWERS[name])
+        touched = touched | set(ANSWERS[name]) | set(OWN)
     holds(data, name, touched, validate=chance % 50 == 0)
 
 
