@@ -1,2 +1,1 @@
-"""Between the tests, which are trusted, and the student's code, which runs in a sandbox: values cross, code does not.
-"""
+"""Between the tests, which are trusted, and a student's code, which runs in a sandbox: values cross, code does not."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import itertools
+import struct
 import types
 import weakref
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +25,7 @@ import torch
 from torch import nn
 
 from course_lib.grading.bridge.wire import (
+    AXES,
     DEPTH,
     DTYPES,
     ENTRIES,
@@ -51,7 +53,7 @@ class Shared:
     """
 
     def __init__(self, first: int) -> None:
-        self._numbers = itertools.count(first, 2)
+        self._first, self._numbers = first, itertools.count(first, 2)
         self._by_number: dict[int, weakref.ref[Any]] = {}
         self._ids: dict[int, int] = {}  # id of a tensor: its number; tensors compare elementwise, so they are no keys
         self._known: dict[int, tuple[Any, ...]] = {}  # what the other end knows of a tensor
@@ -82,6 +84,11 @@ class Shared:
         self._by_number[number] = weakref.ref(thing, forget)
         self._ids[key] = number
         return number
+
+    def check_new(self, number: int) -> None:
+        """Raises BadFrame unless the other end may give this number to something new."""
+        if number < 0 or number % 2 == self._first % 2:
+            raise BadFrame("a number that this end gives")
 
     def get(self, number: int) -> Any:
         """The thing of a number, or None."""
@@ -314,8 +321,8 @@ class Codec:
         if tag in ("l", "t", "s"):
             (items,) = fields(parts, list)
             found = [self.decode(item, depth + 1) for item in items]
-            try:
-                return found if tag == "l" else tuple(found) if tag == "t" else set(found)
+            try:  # one by one: a million numbers of one hash must not keep the deadline from being noticed
+                return found if tag == "l" else tuple(found) if tag == "t" else {item for item in found}
             except TypeError:
                 raise BadFrame("a set of what cannot be in one") from None
         if tag == "d":
@@ -361,6 +368,7 @@ class Codec:
         number, numbers, requires_grad, gradient, parameter = parts
         tensor = self.shared.get(number)
         if tensor is None:
+            self.shared.check_new(number)
             new = unpack_tensor(numbers)
             if requires_grad and not (new.is_floating_point() or new.is_complex()):
                 raise BadFrame("a gradient of what has none")
@@ -423,7 +431,7 @@ class Codec:
 
     def _decode_size(self, parts: list[Any], depth: int) -> torch.Size:
         (sizes,) = fields(parts, list)
-        if any(type(n) is not int or n < 0 for n in sizes):
+        if len(sizes) > AXES or any(type(n) is not int or not 0 <= n < 2**63 for n in sizes):
             raise BadFrame("a size that is none")
         return torch.Size(sizes)
 
@@ -548,13 +556,42 @@ def set_state(value: Any, state: Any) -> None:
             with torch.no_grad():
                 value.copy_(state)
         elif isinstance(value, torch.Generator):
+            if not isinstance(state, torch.Tensor) or not _is_torch_state(state):
+                raise BadFrame("a state that no generator has")
             value.set_state(state)
         else:
+            if not _is_numpy_state(type(value.bit_generator).__name__, state):
+                raise BadFrame("a state that no generator has")
             value.bit_generator.state = state
     except BadFrame:
         raise
     except Exception as error:  # NumPy and torch refuse a state in many ways
         raise BadFrame(f"a state that does not fit ({type(error).__name__})") from None
+
+
+def _is_torch_state(state: torch.Tensor) -> bool:
+    """Whether a Mersenne Twister may be given this state: torch would look beyond its numbers where `next` is too far.
+
+    The state is a struct: 8 bytes seed, 4 left, 4 seeded, 8 next, 624 numbers of 8 bytes, and the last normal number.
+    """
+    if state.dtype != torch.uint8 or state.dim() != 1 or len(state) < 5000:
+        return False
+    left, _, after = struct.unpack_from("<iiQ", state.numpy().tobytes(), 8)
+    return 1 <= left <= 624 and after <= 624 and (after + left == 625 or (left, after) == (1, 0))
+
+
+def _is_numpy_state(kind: str, state: Any) -> bool:
+    """The same for NumPy's generators, which believe any position that they are told."""
+    if type(state) is not dict or type(state.get("state")) is not dict:
+        return False
+    if kind == "MT19937":
+        place = state["state"].get("pos")
+        return type(place) is int and 0 <= place <= 624
+    half = state.get("has_uint32"), state.get("uinteger")
+    if any(type(number) is not int for number in half) or half[0] not in (0, 1) or not 0 <= half[1] < 2**32:
+        return False
+    place = state.get("buffer_pos", 0)
+    return type(place) is int and 0 <= place <= 4
 
 
 def walk(value: Any, depth: int = 0) -> Iterator[Any]:

@@ -46,6 +46,7 @@ class StudentError(Exception):
     """What the student's code raised. Where that is an exception that Python has, this is one of that kind too."""
 
     trace = ""  # the traceback of the student's own code
+    known = "exception"  # the name of Python's exception that it is of; never one that the student's code made up
 
 
 def _kinds() -> dict[str, type[StudentError]]:
@@ -53,7 +54,8 @@ def _kinds() -> dict[str, type[StudentError]]:
     for name, base in vars(builtins).items():
         if isinstance(base, type) and issubclass(base, Exception) and base.__name__ == name:
             try:
-                kinds[name] = type(name, (StudentError, base), {"__module__": "builtins"})
+                kinds[name] = type(name, (StudentError, base), {"__module__": "builtins", "known": name})
+                kinds[name]("text")  # not one that is made of more than a text
             except TypeError:  # of a layout that cannot be combined
                 kinds[name] = StudentError
     return kinds
@@ -135,6 +137,7 @@ class Session:
         self.changed_arguments = 0  # how often a call changed its arguments in place
         self.ended: Lost | None = None
         self.crossings = 0
+        self.undone = 0  # how often the student's code said, since `fresh`, that it is not written yet
         self._shared = Shared(0)
         self._codec = Codec(self._shared, self._lend, self._meet, sends_modules=True)
         self._lent: list[Any] = []
@@ -150,7 +153,7 @@ class Session:
     def fresh(self, *, write_back: bool = True) -> None:
         """A new test begins: what was made for the last one, and has no name any more, may go."""
         self._shared.held.clear()
-        self.write_back, self.changed_arguments = write_back, 0
+        self.write_back, self.changed_arguments, self.undone = write_back, 0, 0
 
     # ------------------------------------------------------------------------------------------- questions
 
@@ -188,7 +191,12 @@ class Session:
         }
         answer = self._request(frame)
         self._copy_back(answer.get("changed"), arguments)
-        return self._take(answer, live)
+        try:
+            return self._take(answer, live)
+        except StopIteration as stopped:  # elsewhere it would end a loop of the tests before its first check
+            if kind == "next":
+                raise
+            raise KINDS["RuntimeError"](f"StopIteration: {stopped}") from None
 
     def gradients(self, graph: int, given: tuple[Any, ...], shapes: list[torch.Size]) -> list[torch.Tensor | None]:
         """dz/d(inputs) from dz/d(outputs) of a call, computed by the student's process."""
@@ -237,6 +245,8 @@ class Session:
             self._end("crash", "its process ended")
         except Unsendable as error:
             self._end("protocol", str(error))
+        except Exception as error:  # of whatever form the frame was: what follows it cannot be told apart
+            self._break(f"a frame of a form that was not foreseen ({type(error).__name__})")
         finally:
             self._depth -= 1
             if self._depth == 0:
@@ -270,6 +280,7 @@ class Session:
             return
         name, text, bases, trace = self._safely(fields, error, str, str, list, str)
         found = next((KINDS[base] for base in bases[:20] if type(base) is str and base in KINDS), StudentError)
+        self.undone += issubclass(found, NotImplementedError)
         kind = found
         if name != found.__name__ and NAME.fullmatch(name):
             kind = type(name, (found,), {"__module__": "submission"})

@@ -24,6 +24,7 @@ import torch
 FRAME = 64 * 2**20  # bytes of one frame
 DEPTH = 60  # containers inside containers
 ENTRIES = 200_000  # elements of one container
+ELEMENTS = 2_000_000  # of all containers of one frame: an empty list is one byte here, and 56 in memory
 INTEGER = 4096  # bits of an integer
 AXES = 32
 HEADER = struct.Struct("<I")
@@ -45,7 +46,7 @@ DTYPES = {
         torch.complex128,
     )
 }
-NUMPY = re.compile(r"[<>|](?:b1|[iu][1248]|f[248]|c(?:8|16)|U\d{1,5}|S\d{1,5})")
+NUMPY = re.compile(r"[<>|](?:b1|[iu][1248]|f[248]|c(?:8|16)|[US][1-9]\d{0,4})")
 
 
 class BadFrame(Exception):
@@ -93,6 +94,8 @@ class Line:
         """The next frame. Raises BadFrame, EOFError where the other end is closed, TimeoutError."""
         size = None
         while True:
+            if time.monotonic() >= self.deadline:  # also where the other end sends without a pause
+                raise TimeoutError
             if size is None and len(self._buffer) >= HEADER.size:
                 (size,) = HEADER.unpack_from(self._buffer)
                 if size > FRAME:
@@ -140,16 +143,29 @@ class Line:
 
 def unpack(body: bytes) -> Any:
     """The tree in a frame's body. Raises BadFrame."""
+    left = ELEMENTS
+
+    def count(found: Any) -> Any:
+        nonlocal left
+        left -= len(found) + 1
+        if left < 0:
+            raise BadFrame(f"more than {ELEMENTS:,} values in one frame")
+        return found
+
     try:
         return msgpack.unpackb(
             body,
             raw=False,
             unicode_errors="replace",
             strict_map_key=True,
+            list_hook=count,
+            object_hook=count,
             max_array_len=ENTRIES + 1,
             max_map_len=64,
             max_ext_len=0,
         )
+    except BadFrame:
+        raise
     except Exception as error:  # msgpack raises errors of many kinds
         raise BadFrame(f"no msgpack ({type(error).__name__})") from None
 
@@ -188,7 +204,11 @@ def unpack_array(parts: Any) -> np.ndarray:
         raise BadFrame("an array of a dtype that may not cross")
     dtype = np.dtype(code)
     shape = _shape(shape, order, dtype.itemsize, data)
-    array = np.frombuffer(bytearray(data), dtype).reshape([shape[axis] for axis in order]).transpose(_inverse(order))
+    try:
+        flat = np.frombuffer(bytearray(data), dtype) if data else np.empty(0, dtype)
+        array = flat.reshape([shape[axis] for axis in order]).transpose(_inverse(order))
+    except ValueError:  # of no elements, and too many axes or too long ones
+        raise BadFrame("a shape that no array has") from None
     if dtype.kind == "b":
         array = array.view(np.uint8) != 0
     array.flags.writeable = writeable
@@ -214,7 +234,10 @@ def unpack_tensor(parts: Any) -> torch.Tensor:
     dtype = DTYPES[name]
     shape = _shape(shape, order, dtype.itemsize, data)
     if not data:
-        return torch.empty([shape[axis] for axis in order], dtype=dtype).permute(_inverse(order))
+        try:
+            return torch.empty([shape[axis] for axis in order], dtype=dtype).permute(_inverse(order))
+        except RuntimeError:
+            raise BadFrame("a shape that no tensor has") from None
     flat = torch.frombuffer(bytearray(data), dtype=torch.uint8)
     flat = flat != 0 if dtype == torch.bool else flat.view(dtype)
     return flat.reshape([shape[axis] for axis in order]).permute(_inverse(order))

@@ -99,6 +99,7 @@ def _command(program: str, control: int) -> list[str]:
     command += ["--proc", "/proc", "--dev", "/dev"]
     for folder in ("/tmp", "/home/student", "/dev/shm"):
         command += ["--size", str(LIMITS["disk"]), "--tmpfs", folder]
+    command += ["--remount-ro", "/dev"]  # a file there would be seen by the next student's process, and has no bound
     command += ["--clearenv"]
     parent = str(Path(course_lib.__file__).parent.parent)
     more = {"HOME": "/home/student", "MPLCONFIGDIR": "/tmp/matplotlib", "COURSE_FONTS": "/fonts", "PYTHONPATH": parent}

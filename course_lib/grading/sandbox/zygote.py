@@ -27,6 +27,8 @@ import types
 from pathlib import Path
 from typing import Any
 
+from course_lib.grading.sandbox import calls
+
 PRELOAD = (
     "numpy",
     "torch",
@@ -48,11 +50,13 @@ PRELOAD = (
     "course_lib.grading.bridge.shell",
 )
 POLL = 0.2  # seconds between two looks at memory and processes
+FILES = 20_000  # in each folder: an empty file takes memory too
+THREADS = 8  # of all its processes together; a submission that has more runs after the others
 WORK, SCRATCH = "/home/student", ("/home/student", "/tmp", "/dev/shm")
 
 NEW_NAMESPACES = 0x10000000 | 0x00020000 | 0x20000000 | 0x08000000 | 0x04000000 | 0x40000000  # user mnt pid ipc uts net
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE = 0x2, 0x4, 0x8, 0x4000, 0x40000
-PR_SET_PDEATHSIG, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 24, 38
+PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 4, 24, 38
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -74,13 +78,14 @@ def enter_namespaces() -> None:
     Path("/proc/self/setgroups").write_text("deny")
     Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
     Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
+    libc.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)  # else the warden may not read its child's memory
     _mount(b"none", "/", None, MS_REC | MS_PRIVATE)
 
 
 def make_scratch(disk: int) -> None:
     """Empty folders in memory for what the student's code writes, `disk` bytes in each; no view of other processes."""
     for folder in SCRATCH:
-        _mount(b"tmpfs", folder, b"tmpfs", MS_NOSUID | MS_NODEV, f"size={disk},mode=1777".encode())
+        _mount(b"tmpfs", folder, b"tmpfs", MS_NOSUID | MS_NODEV, f"size={disk},nr_inodes={FILES},mode=1777".encode())
     try:
         _mount(b"proc", "/proc", b"proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     except OSError:  # not allowed in every container; then there is no /proc at all
@@ -124,6 +129,8 @@ def student(bridge: int, output: int, order: dict[str, Any], shell: Any) -> None
         make_scratch(limits["disk"])
     if order["confined"]:
         drop_capabilities()
+        with contextlib.suppress(OSError):  # a kernel without seccomp; the namespaces hold all the same
+            calls.install()
     os.chdir(WORK if order["confined"] else order["folder"])
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -132,7 +139,8 @@ def student(bridge: int, output: int, order: dict[str, Any], shell: Any) -> None
     os.dup2(bridge, 3)
     os.closerange(4, 1024)
     for number, stream in ((1, "stdout"), (2, "stderr")):
-        setattr(sys, stream, open(number, "w", encoding="utf-8", errors="replace", closefd=False))  # noqa: SIM115
+        opened = open(number, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
+        setattr(sys, stream, opened)
     import numpy as np
     import torch
 
@@ -150,6 +158,7 @@ def warden(bridge: int, output: int, watch: int, order: dict[str, Any], shell: A
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     said = socket.socket(fileno=watch)
     try:
+        os.chdir("/proc")  # the student's process will hide it, from this one too; a working directory stays
         if order["isolate"]:
             enter_namespaces()
         child = os.fork()
@@ -196,22 +205,31 @@ def _kill(child: int, isolated: bool) -> None:
     os.kill(child, signal.SIGKILL)
 
 
-def _family(child: int) -> dict[int, int]:
-    """The student's process and its descendants: pid → bytes that it holds alone or shares with its parent."""
-    parents, held = {}, {}
-    page = resource.getpagesize()
-    for entry in os.listdir("/proc"):
+def _family(child: int) -> set[int]:
+    """The student's process and its descendants. As what follows, for a process that works in /proc."""
+    parents = {}
+    for entry in os.listdir():
         if entry.isdigit():
             with contextlib.suppress(OSError, ValueError, IndexError):
-                parents[int(entry)] = int(Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[1])
-                _, resident, shared = map(int, Path(f"/proc/{entry}/statm").read_text().split()[:3])
-                held[int(entry)] = (resident - shared) * page
+                parents[int(entry)] = int(Path(f"{entry}/stat").read_text().rpartition(")")[2].split()[1])
     family, grown = {child}, True
     while grown:
         more = {pid for pid, parent in parents.items() if parent in family} - family
         family |= more
         grown = bool(more)
-    return {pid: held.get(pid, 0) for pid in family}
+    return family
+
+
+def _lines(path: str) -> dict[str, int]:
+    """The numbers of a file of lines such as "VmRSS:   1234 kB"; kB as bytes. Empty where the process has ended."""
+    found = {}
+    with contextlib.suppress(OSError):
+        for line in Path(path).read_text().splitlines():
+            name, _, rest = line.partition(":")
+            number, *unit = rest.split() or [""]
+            if number.isdigit():
+                found[name] = int(number) * (1024 if unit == ["kB"] else 1)
+    return found
 
 
 def _excess(child: int, limits: dict[str, int]) -> str:
@@ -219,14 +237,23 @@ def _excess(child: int, limits: dict[str, int]) -> str:
     family = _family(child)
     if len(family) > limits["processes"]:
         return "processes"
-    if sum(family.values()) < limits["memory"]:
+    known = {pid: _lines(f"{pid}/status") for pid in family}
+    if sum(lines.get("Threads", 0) for lines in known.values()) > THREADS:
+        _give_way(family)
+    if sum(lines.get("RssAnon", 0) + lines.get("RssShmem", 0) for lines in known.values()) < limits["memory"]:
         return ""
-    total = 0
-    for pid in family:  # pages that are shared with the zygote count in parts
-        with contextlib.suppress(OSError, ValueError, StopIteration):
-            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-            total += 1024 * int(next(line for line in lines if line.startswith("Pss:")).split()[1])
+    # Pages that are shared with the zygote, or among them, count in parts.
+    total = sum(_lines(f"{pid}/smaps_rollup").get("Pss", 0) for pid in family)
     return "memory" if total > limits["memory"] else ""
+
+
+def _give_way(family: set[int]) -> None:
+    """Let every thread of these processes wait for others: many that compute must not slow a neighbour down."""
+    for pid in family:
+        with contextlib.suppress(OSError):
+            for thread in os.listdir(f"{pid}/task"):
+                with contextlib.suppress(OSError):
+                    os.setpriority(os.PRIO_PROCESS, int(thread), 19)
 
 
 def can_isolate() -> bool:
