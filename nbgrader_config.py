@@ -28,6 +28,14 @@ c.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc", "__pycache__", "feedb
 c.Execute.timeout = 120
 c.Execute.startup_timeout = 120
 
+# What students wrote and printed is shown to others, in pages that run scripts: the formgrader's, above all.
+c.HTMLExporter.sanitize_html = True
+c.HTMLExporter.filters = {
+    "markdown2html": "course_lib.grading.sanitize.markdown",
+    "clean_html": "course_lib.grading.sanitize.cleaned",
+}
+c.GenerateFeedback.exporter_class = "course_lib.grading.exporter.FeedbackPage"
+
 # A warning on stderr is not a wrong answer, and hidden tests stay hidden in the feedback.
 c.Autograde.autograde_preprocessors.insert(1, "course_lib.grading.preprocessors.HarmlessStderr")
 c.GenerateFeedback.preprocessors.insert(0, "course_lib.grading.preprocessors.HideHiddenTests")
