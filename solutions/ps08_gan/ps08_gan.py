@@ -470,13 +470,13 @@ def parameters_of(network):
 def normalised(seed):
     """A generator and a critic with batch normalisation, in double precision."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(checks.fresh(seed))
         generator = nn.Sequential(nn.Linear(2, 5), nn.Tanh(), nn.Linear(5, 3))
         critic = nn.Sequential(nn.Linear(3, 6), nn.BatchNorm1d(6), nn.LeakyReLU(0.2), nn.Linear(6, 1), nn.Flatten(0))
     return generator.double(), critic.double()
 
 
-generator, critic = normalised(checks.fresh(11))
+generator, critic = normalised(11)
 duel = Duel(copy.deepcopy(generator), copy.deepcopy(critic), learning_rate=0.3)
 draws = torch.Generator().manual_seed(checks.fresh(12))
 for _ in range(3):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 
 import pytest
@@ -28,8 +29,18 @@ def every_mutant() -> list:
 
 @pytest.mark.parametrize(("assignment", "task", "mutant"), every_mutant())
 def test_judged_rightly(assignment: str, task: str, mutant: str) -> None:
-    for row in mutants.run(assignment, tasks=[task], names=[mutant], root=ROOT, quick=True):
-        assert row.ok, f"{row.verdict}: {row.earned:g} of {row.points:g} points; {row.cell}: {row.message}"
+    # The right ones meet other data each time: a bound that they miss by chance shows sooner or later.
+    secret = secrets.token_hex(8) if mutant in TASKS[assignment][task].right else None
+    for row in mutants.run(assignment, tasks=[task], names=[mutant], root=ROOT, quick=True, secret=secret):
+        said = f"{row.verdict}: {row.earned:g} of {row.points:g} points; {row.cell}: {row.message}"
+        assert row.ok, f"{said} (secret {secret})"
+
+
+@pytest.mark.parametrize(("assignment", "task"), [(name, task) for name, tasks in TASKS.items() for task in tasks])
+def test_the_reference_is_right_whatever_the_data(assignment: str, task: str) -> None:
+    secret = secrets.token_hex(8)
+    for row in mutants.run(assignment, tasks=[task], names=[mutants.REFERENCE], root=ROOT, secret=secret):
+        assert row.ok, f"{row.verdict}; {row.cell}: {row.message} (secret {secret})"
 
 
 def test_every_assignment_has_mutants() -> None:
@@ -82,6 +93,11 @@ def twice(x):
     ### END SOLUTION
 # %% nbgrader={"grade": true, "grade_id": "twice-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 assert twice(3) == 6
+### BEGIN HIDDEN TESTS
+from course_lib.checks.core import fresh
+
+assert twice(fresh(5)) == 2 * fresh(5)
+### END HIDDEN TESTS
 '''
 
 MUTANTS = """\
@@ -100,7 +116,7 @@ TASKS = {
         },
         right={"numpy's": "def average(x):\\n    return np.mean(x, 0)", "median": "def average(x):\\n    return np.median(x, 0) + (x[1] > 2)"},
     ),
-    "twice": Task(wrong={"square": "def twice(x):\\n    return x * x"}, right={}),
+    "twice": Task(wrong={"square": "def twice(x):\\n    return x * x"}, right={"a table of answers": "def twice(x):\\n    return {3: 6, 5: 10}[x]"}),
 }
 """
 
@@ -158,13 +174,22 @@ def test_command_prints_the_table_and_fails_where_one_survives(tiny: Path, monke
     assert result.exit_code == 1
     assert "SURVIVED" in result.output
     assert "REJECTED by hidden test" in result.output
-    assert "6 of 8 wrong solutions killed, 3 of 4 right ones accepted." in result.output
+    assert "6 of 8 wrong solutions killed, 4 of 5 right ones accepted." in result.output
 
 
 def test_command_succeeds_where_all_are_judged_rightly(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tiny)
     result = CliRunner().invoke(_app(), ["mutants", "--task", "twice"])
     assert result.exit_code == 0, result.output
+
+
+def test_answers_learnt_by_heart_fail_under_a_secret(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tiny)
+    monkeypatch.setenv("COLUMNS", "200")
+    result = CliRunner().invoke(_app(), ["mutants", "--task", "twice", "--secret", "salt"])
+    assert result.exit_code == 1
+    assert "REJECTED by hidden test" in result.output
+    assert "1 of 1 wrong solutions killed, 1 of 2 right ones accepted." in result.output
 
 
 @pytest.mark.parametrize(
