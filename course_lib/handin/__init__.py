@@ -21,7 +21,7 @@ def check(
     Args:
         notebook: the file, as it was last saved; on Colab by default the notebook that is open.
         assignment: the problem set, if it is not recognised.
-        repair: where to write a repaired copy of a file; nothing is overwritten.
+        repair: where to write a repaired copy, if there is something to repair; nothing is overwritten.
         limit: seconds that one cell may take.
         run: False only looks at the cells.
 
@@ -32,8 +32,8 @@ def check(
         return
     from course_lib.handin.checking import check_current, check_file
 
+    path = None if repair is None else Path(repair)
     if notebook is None:
-        check_current(assignment=assignment, limit=limit, run=run)
+        check_current(assignment=assignment, repair=path, limit=limit, run=run)
     else:
-        path = None if repair is None else Path(repair)
         check_file(Path(notebook), assignment=assignment, repair=path, limit=limit, run=run)

@@ -22,6 +22,7 @@ from course_lib.handin.cells import nbgrader_of, tasks_of
 from course_lib.handin.reading import load, read
 from course_lib.handin.rebuild import Piece, Rebuilt, excerpt, normal, notebook_of, rebuild
 from course_lib.handin.releases import PACKAGE, release_of
+from course_lib.jupyter import in_notebook
 
 LIMIT = 120.0  # seconds that a cell may take
 GRACE = 10.0  # seconds more after which a cell that cannot be interrupted is ended with its process
@@ -286,6 +287,7 @@ def write_repaired(report: Report, path: Path) -> None:
 def show(report: Report, title: str, console: Any) -> None:
     """Print the report."""
     from rich.box import SIMPLE_HEAD
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
@@ -305,13 +307,9 @@ def show(report: Report, title: str, console: Any) -> None:
     for row in report.rows:
         mark, style, words = marks[row.state]
         table.add_row(Text(row.task), f"{row.points:g}", Text(mark, style), Text(row.text or words))
-    console.print(table)
-    console.print()
-    for sentence in report.rebuilt.tampered + report.raising:
-        console.print(Text.assemble(("✗ ", "bold red"), sentence))
-    for sentence in report.rebuilt.repairs:
-        console.print(Text.assemble(("! ", "yellow"), sentence))
-    console.print(Text(_summary(report)))
+    said = [Text.assemble(("✗ ", "bold red"), sentence) for sentence in report.rebuilt.tampered + report.raising]
+    said += [Text.assemble(("! ", "yellow"), sentence) for sentence in report.rebuilt.repairs]
+    console.print(Group(table, Text(), *said, Text(_summary(report))))  # one output in a notebook
 
 
 def _summary(report: Report) -> str:
@@ -350,17 +348,17 @@ def check_file(
         raise CourseError(f"There is no file {path}; give the notebook that you want to hand in.") from None
     except OSError as error:
         raise CourseError(f"{path} cannot be read ({error.strerror or error}).") from error
-    if repair is not None and repair.exists():  # before minutes are spent on checks
-        raise CourseError(f"{repair} is there already; give the name of a new file.")
     when = f"{saved:%H:%M}" if saved.date() == datetime.now().date() else f"{saved:%Y-%m-%d %H:%M}"
     told = f"{path.name}, as saved at {when}"
     return _check(data, path.name, path.parent.resolve(), told, assignment, repair, limit, run)
 
 
-def check_current(*, assignment: str | None = None, limit: float = LIMIT, run: bool = True) -> bool:
+def check_current(
+    *, assignment: str | None = None, repair: Path | None = None, limit: float = LIMIT, run: bool = True
+) -> bool:
     """The same for the notebook that is open in Colab. Raises CourseError elsewhere."""
     data, name = current_notebook()
-    return _check(data, name, Path.cwd(), f"{name}, as it is now", assignment, None, limit, run)
+    return _check(data, name, Path.cwd(), f"{name}, as it is now", assignment, repair, limit, run)
 
 
 def _check(
@@ -375,6 +373,8 @@ def _check(
 ) -> bool:
     from rich.console import Console
 
+    if repair is not None and repair.exists():  # before minutes are spent on checks
+        raise CourseError(f"{repair} is there already; give the name of a new file.")
     console = Console(highlight=False)
     if console.is_terminal:
         with console.status("Reading the notebook") as status:
@@ -396,7 +396,8 @@ def _check(
     elif repair is not None:
         console.print("No cell had to be repaired, so no copy was written.")
     elif report.damaged:
-        console.print("Grading repairs the cells in the same way. A repaired copy: course check … --repair NEW.ipynb")
+        how = 'repair="NEW.ipynb"' if in_notebook() else "--repair NEW.ipynb"
+        console.print(f"Grading repairs the cells in the same way; {how} writes a repaired copy.")
     return report.fine
 
 

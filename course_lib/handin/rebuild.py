@@ -673,7 +673,7 @@ class _Work:
         what = "test cell" if slot.graded else "locked cell"
         changed = first_difference(cell.source, slot.text)
         how = f"it held {changed}" if changed else "some of it was missing"
-        self.tampered.append(f"The {what} {slot.title} had been changed ({how}); the problem set's own text was used.")
+        self.tampered.append(f"The {what} {slot.title} was not as released ({how}); the released text was used.")
         if slot.kind == "markdown" and changed:  # perhaps an answer, written into the question
             self.after.setdefault(slot.place, []).append((cell.source, index))
 

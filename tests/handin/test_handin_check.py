@@ -119,7 +119,7 @@ def test_damage_is_told_and_tests_are_the_problem_sets_own(check):
     del mine["cells"][6]
     status, out, _ = check(save(mine))
     assert status == 1
-    assert "✗ The test cell 'double-test' had been changed (it held 'assert True')" in out
+    assert "✗ The test cell 'double-test' was not as released (it held 'assert True')" in out
     assert line(out, "double").startswith("double|3|✗|double-test:")
     assert "! The cell 'mean' was missing and counts as not done." in out
     assert "! The cell 'sign' had lost nbgrader's marks and was recognised by what it holds." in out
@@ -366,6 +366,8 @@ def test_on_colab_the_open_notebook_is_checked(colab, capsys):
     assert asked[0][0] == "get_ipynb"
     assert out.startswith("ps00_tiny: Copy of ps00_tiny.ipynb, as it is now")
     assert "The cell 'sign' was missing and counts as not done." in out
+    handin.check(repair="fixed.ipynb", run=False)
+    assert find(json.loads(Path("fixed.ipynb").read_text()), "sign") == 13
 
 
 @pytest.mark.parametrize("answer", [None, {}, {"ipynb": None}, "x", RuntimeError("gone")])

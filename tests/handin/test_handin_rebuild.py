@@ -171,6 +171,15 @@ def test_a_copy_that_is_incomplete_does_not_beat_one_that_is(worse):
     assert worse in own_cells(found) or not worse
 
 
+def test_a_copy_that_does_not_count_never_undoes_the_one_that_does():
+    old = "def double(x):\n    return ["  # incomplete, so it does not count though it is the last
+    mine = submission(TINY)
+    mine["cells"].append({**copy.deepcopy(mine["cells"][3]), "source": old})
+    found = built(mine)
+    assert order(found) == [0, 1, 2, old, *range(3, 16)]
+    assert solutions(found) == answers_of(TINY)
+
+
 def test_every_copy_of_a_written_answer_counts():
     mine = submission(TINY)
     mine["cells"].insert(10, {**copy.deepcopy(mine["cells"][9]), "source": "And further."})
@@ -353,8 +362,8 @@ def test_a_changed_test_cell_is_told_and_the_releases_is_used():
     found = built(mine)
     assert found.pieces[4].source == TINY["cells"][4]["source"]
     assert found.tampered == [
-        "The test cell 'double-test' had been changed (it held 'check(1, lambda: True)'); "
-        "the problem set's own text was used."
+        "The test cell 'double-test' was not as released (it held 'check(1, lambda: True)'); "
+        "the released text was used."
     ]
     mine["cells"][4]["source"] = ""
     assert "some of it was missing" in built(mine).tampered[0]

@@ -22,7 +22,7 @@ ALLOWED = {
     "scratch": {"scratch"} | COMMON,
     "checks": {"checks"} | COMMON,
     "data": {"data", "errors", "device"},
-    "handin": {"handin", "errors"},
+    "handin": {"handin", "errors", "jupyter"},
 }
 THIRD_PARTY = {  # what a student has: the dependencies of pyproject.toml, and what they bring for certain
     *("torch", "torchvision", "numpy", "matplotlib", "sklearn", "ipywidgets", "tqdm", "rich", "typer", "platformdirs"),
