@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -237,9 +238,22 @@ def _locked(course: Course) -> Iterator[None]:
     except OSError as error:
         raise CourseError(f"Cannot write to {path.parent} ({error.strerror or error}).") from error
     try:
+        _tidy(course)
         yield
     finally:
         lock.release()
+
+
+def _tidy(course: Course) -> None:
+    """Take away what a run that was killed had begun to write."""
+    for folder in ("results", "autograded", "submitted", "attempts"):
+        for partial in (course.grading / folder).rglob(".*.partial"):
+            partial.unlink(missing_ok=True)
+    for partial in course.grading.glob(".*"):
+        if partial.name.startswith(".gradebook-"):
+            shutil.rmtree(partial, ignore_errors=True)
+        elif partial.name.endswith(".partial"):
+            partial.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

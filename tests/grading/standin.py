@@ -1,6 +1,7 @@
 """A checker for tests of what is around the checker: the tiny problem set's cells, executed in the worker itself.
 
-`python standin.py '{"root": …, "folder": …, "log": …}'` is `course grade` with it, as a process that tests can kill.
+`python standin.py '{"root": …, "folder": …, "log": …}'` is `course grade` with it, and `python standin.py` a process
+that starts many such, which tests can kill.
 """
 
 from __future__ import annotations
@@ -9,11 +10,14 @@ import contextlib
 import copy
 import functools
 import io
+import itertools
 import json
 import os
+import signal
 import sqlite3
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -143,24 +147,34 @@ def outcome(course: Any) -> dict[str, Any]:
     return {**dump(course.gradebook), "records": records, "files": files}
 
 
-def main() -> int:
-    """Run the coordinator; prints what the report says as JSON."""
+def run(given: dict[str, Any]) -> int:
+    """Run the coordinator; prints what the report says as JSON. The exit status is that of `course grade`.
+
+    Args:
+        given: "root", "folder"; "log" and "seconds" for the stand-in, or "real": true for the real checker; "library";
+            "jobs", "patience", "scheduler"; "die": at which step to be killed, see `_mortal`.
+    """
     import standin
 
     from course_lib.errors import CourseError
+    from course_lib.grading import fingerprint, grade
     from course_lib.grading.course import Course
-    from course_lib.grading.grade import grade
 
-    given = json.loads(sys.argv[1])
-    grader = functools.partial(standin.grade_one, log=given["log"], seconds=given.get("seconds", 0.0))
+    if "library" in given:
+        fingerprint.LIBRARY = Path(given["library"])
+    if "die" in given:
+        _mortal(given["die"])
+    grader = functools.partial(standin.grade_one, log=given.get("log", ""), seconds=given.get("seconds", 0.0))
     try:
-        report = grade(
+        report = grade.grade(
             Course(Path(given["root"])),
             Path(given["folder"]),
             jobs=given.get("jobs", 2),
-            grader=grader,
+            scheduler=given.get("scheduler"),
+            grader=grade.check if given.get("real") else grader,
             patience=given.get("patience", 5.0),
-            tell=lambda sentence: print(sentence, file=sys.stderr),
+            finished=lambda name, what: print(f"{what}: {name}", file=sys.stderr, flush=True),
+            tell=lambda sentence: print(sentence, file=sys.stderr, flush=True),
         )
     except CourseError as error:
         print(error, file=sys.stderr)
@@ -170,5 +184,61 @@ def main() -> int:
     return 1 if report.refused or report.stopped or report.unwritten else 0
 
 
+def _mortal(at: int) -> None:
+    """Kill this process at the step `at`, counted from 0: before and after each file and each transaction appears."""
+    from sqlalchemy.orm import Session
+
+    steps = itertools.count()
+
+    def step() -> None:
+        if next(steps) == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def around(function: Any) -> Any:
+        @functools.wraps(function)
+        def called(*args: Any, **options: Any) -> Any:
+            step()
+            result = function(*args, **options)
+            step()
+            return result
+
+        return called
+
+    os.replace = around(os.replace)
+    Session.commit = around(Session.commit)
+
+
+def serve() -> None:
+    """Run coordinators, each in a fork of this process, which has imported everything once.
+
+    A line of standard input is {"run": what `run` is given, "out": path, "err": path} or {"wait": process id}; the
+    answer is the process id, or the exit status (negative: the signal).
+    """
+    import standin  # noqa: F401  (by this name workers ask for the stand-in)
+
+    from course_lib.grading import grade, gradebook  # noqa: F401
+
+    for line in sys.stdin:
+        order = json.loads(line)
+        if "wait" in order:
+            print(os.waitstatus_to_exitcode(os.waitpid(order["wait"], 0)[1]), flush=True)
+            continue
+        child = os.fork()
+        if child == 0:
+            for name, descriptor in (("out", 1), ("err", 2)):
+                os.dup2(os.open(order[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            status = 70
+            try:
+                status = run(order["run"])
+            finally:
+                if status == 70:
+                    traceback.print_exc()
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(status)
+        print(child, flush=True)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(json.loads(sys.argv[1])) if sys.argv[1:] else serve())
