@@ -1,4 +1,4 @@
-"""What lies in a folder of submissions: whose, of which problem set, and whether nbgrader can be trusted with it."""
+"""What lies in a folder of submissions: whose, of which problem set, and which of several attempts counts."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from course_lib.errors import CourseError
 from course_lib.grading.late import Policy
 from course_lib.grading.lms import Found, Person, Roster, is_student, printable, read_path, shortened, timestamp
-from course_lib.handin.reading import load
-from course_lib.handin.rebuild import rebuild
 
 
 @dataclass(frozen=True)
@@ -236,16 +233,3 @@ def _in_order(submissions: list[Submission], name: str) -> list[Submission] | No
         rest = ", ".join(printable(s.path.name) for s in submissions if s is not exact[0])
         return [replace(exact[0], notes=(*exact[0].notes, f"also handed in {rest}, which was passed over"))]
     return None
-
-
-def examine(path: Path, release: dict[str, Any]) -> str | None:
-    """Why a file cannot be graded, a clause; or None: it can, after what repairs `rebuild` makes.
-
-    Args:
-        release: the problem set; the instructor's notebook does as well.
-    """
-    try:
-        data = load(path)
-    except OSError as error:
-        return f"it cannot be read ({error.strerror or error})"
-    return rebuild(data, release).refusal or None
