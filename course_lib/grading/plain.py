@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from course_lib.errors import CourseError
-from course_lib.grading.course import CONFIG, Course
+from course_lib.grading.course import CONFIG
 
 try:
-    from nbgrader.converters import GenerateAssignment, GenerateFeedback
+    from nbgrader.converters import GenerateAssignment
     from nbgrader.coursedir import CourseDirectory
     from traitlets.config import Config
     from traitlets.config.loader import PyFileConfigLoader
@@ -70,10 +70,6 @@ class _GenerateAssignment(_Noted, GenerateAssignment):
     pass
 
 
-class _GenerateFeedback(_Noted, GenerateFeedback):
-    pass
-
-
 def _start(converter: Any) -> BaseException | None:
     """Run a converter; what went wrong, or None."""
     try:
@@ -108,17 +104,3 @@ def generate(root: Path, name: str, folder: Path) -> Path:
     if failure is not None:
         raise CourseError(f"nbgrader cannot release {name}: {_last(failure).rstrip('.')}.")
     return folder / "release" / name
-
-
-def feedback(root: Path, student: str, name: str) -> Path:
-    """Write the student's feedback page from the autograded notebook and the gradebook.
-
-    Raises:
-        CourseError: nbgrader could not.
-    """
-    config = settings(root)
-    directory = _directory(config, student_id=student, assignment_id=name)
-    failure = _start(_GenerateFeedback(coursedir=directory, config=config, log=log, force=True))
-    if failure is not None:
-        raise CourseError(f"nbgrader could not write it ({_last(failure)})")
-    return Course(root).feedback(student, name)
