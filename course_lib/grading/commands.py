@@ -184,26 +184,15 @@ def register(app: typer.Typer) -> None:
         from course_lib.grading import export as tables
         from course_lib.grading.course import Course, write_whole
 
-        if csv + totals + canvas + moodle + moodle_worksheet != 1:
+        kinds = ((csv, tables.plain_csv), (totals, tables.totals_csv), (canvas, tables.canvas_csv))
+        chosen = [make for wanted, make in (*kinds, (moodle, tables.moodle_csv)) if wanted]
+        if len(chosen) + moodle_worksheet != 1:
             raise CourseError(
                 "Say which table you want: one of --csv, --totals, --canvas, --moodle and --moodle-worksheet."
             )
         course = Course.find()
         marks = tables.marks_of(course, assignment or ())
-        missing: list[str] = []
-        if moodle_worksheet:
-            text, missing = tables.moodle_worksheet(course, marks)
-        else:
-            make = (
-                tables.plain_csv
-                if csv
-                else tables.totals_csv
-                if totals
-                else tables.canvas_csv
-                if canvas
-                else tables.moodle_csv
-            )
-            text = make(course, marks)
+        text, missing = tables.moodle_worksheet(course, marks) if moodle_worksheet else (chosen[0](course, marks), [])
         if output is None:
             typer.echo(text, nl=False)
         else:
