@@ -176,6 +176,7 @@ class Runtime:
         inputs = [unpack_tensor(tree).requires_grad_() for tree in question["live"]]
         with self._codec.noting(arrays=[], live=inputs) as (arguments, _):
             args, kwargs = self._codec.decode(question["with"])
+        question["held"] = args, kwargs  # until it is told what was changed in them, though nobody here keeps them
         before = [content(argument) for argument in arguments] if question["back"] else []
         with torch.set_grad_enabled(question["grad"]):
             answer: dict[str, Any] = {}

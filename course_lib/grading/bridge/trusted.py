@@ -15,6 +15,7 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 
 from course_lib.grading.bridge.codec import Codec, Shared, content, set_state, state_of
@@ -298,8 +299,10 @@ class Session:
             place, tree = self._safely(fields, change, int, list)
             if not 0 <= place < len(arguments):
                 self._break("changes of arguments that it was not given")
-            self.changed_arguments += 1
-            if self.write_back:
+            # To draw from a random generator is to change it; no right answer could do without.
+            generator = isinstance(arguments[place], torch.Generator | np.random.Generator)
+            self.changed_arguments += not generator
+            if self.write_back or generator:
                 self._safely(set_state, arguments[place], self._safely(self._codec.decode, tree))
 
     # -------------------------------------------------------------------------- what the student's code asks
