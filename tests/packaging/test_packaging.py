@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-CONDA = {"pytorch": "torch"}  # conda-forge's name: ours
+CONDA = {"pytorch": "torch", "msgpack-python": "msgpack"}  # conda-forge's name: ours
 
 
 @pytest.fixture(scope="module")
