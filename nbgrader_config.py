@@ -39,3 +39,6 @@ c.GenerateFeedback.exporter_class = "course_lib.grading.exporter.FeedbackPage"
 # A warning on stderr is not a wrong answer, and hidden tests stay hidden in the feedback.
 c.Autograde.autograde_preprocessors.insert(1, "course_lib.grading.preprocessors.HarmlessStderr")
 c.GenerateFeedback.preprocessors.insert(0, "course_lib.grading.preprocessors.HideHiddenTests")
+
+# What grading.toml takes off for being late.
+c.AssignLatePenalties.plugin_class = "course_lib.grading.preprocessors.LatePenalty"

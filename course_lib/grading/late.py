@@ -34,7 +34,7 @@ so much of the points possible for each begun day or hour, and a score at or bel
 In nbgrader's gradebook the raw score stays in the cells. `due` is `Assignment.duedate`, an extension
 `SubmittedAssignment.extension`, the time of submission `SubmittedAssignment.timestamp` (times in UTC, without a zone),
 and what is taken off, in points, `SubmittedNotebook.late_submission_penalty`, which formgrader shows and
-`nbgrader export` writes beside the score.
+`nbgrader export` writes beside the score. The plain `nbgrader autograde` asks `preprocessors.LatePenalty`.
 """
 
 from __future__ import annotations
@@ -249,11 +249,11 @@ def length(delay: timedelta) -> str:
 # Reading grading.toml
 
 
-def read_policy(root: Path, known: Sequence[str]) -> Policy:
+def read_policy(root: Path, known: Sequence[str] | None = None) -> Policy:
     """The rules in ROOT/grading.toml; those that take nothing off where there is no such file.
 
     Args:
-        known: the problem sets of the course.
+        known: the problem sets of the course; None: any name will do.
 
     Raises:
         CourseError: it is no TOML, has a key or a problem set that there is not, or a value that makes no sense.
@@ -276,7 +276,7 @@ def read_policy(root: Path, known: Sequence[str]) -> Policy:
             _fault("timezone", f"{name!r} is no time zone", 'a name such as "Europe/Berlin"')
     policy = Policy(zone)
     for name, values in table.items():
-        if name != "default" and name not in known:
+        if known is not None and name != "default" and name not in known:
             _fault(name, "there is no such problem set", f"one of {', '.join([*known, 'default'])}")
         if not isinstance(values, dict):
             _fault(name, "it is no table", f"[{name}] on a line of its own")

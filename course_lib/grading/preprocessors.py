@@ -1,12 +1,17 @@
-"""Two corrections of nbgrader's defaults, named in nbgrader_config.py so that the plain tools have them too."""
+"""Corrections of nbgrader's defaults, named in nbgrader_config.py so that the plain tools have them too."""
 
 from __future__ import annotations
 
 import re
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+from nbgrader.plugins import LateSubmissionPlugin
 from nbgrader.preprocessors import NbGraderPreprocessor
 from nbgrader.utils import is_grade, is_solution
+
+from course_lib.grading import late
 
 BEGIN_HIDDEN, END_HIDDEN = "BEGIN HIDDEN TESTS", "END HIDDEN TESTS"
 # How IPython heads the frame of a cell in a traceback: "Cell In[7], line 3"; the first one is the cell that was run.
@@ -75,3 +80,18 @@ def without(secret: set[str], text: str) -> str:
     """`text` without the lines that quote a secret one, as a warning quotes the line that caused it."""
     lines = text.splitlines(keepends=True)
     return "".join(line for line in lines if not any(hidden in line for hidden in secret))
+
+
+class LatePenalty(LateSubmissionPlugin):
+    """What grading.toml takes off for being late, for `nbgrader autograde`.
+
+    nbgrader asks for it where a submission came after the time due, extension included, and looks at no attempts.
+    """
+
+    def late_submission_penalty(self, student_id: str, score: float, total_seconds_late: float) -> float:
+        """Points to take off."""
+        asking = self.parent  # nbgrader's AssignLatePenalties
+        rule = late.read_policy(Path(asking.config.CourseDirectory.root)).of(asking.assignment_id)
+        submitted = asking.gradebook.find_submission_notebook(asking.notebook_id, asking.assignment_id, student_id)
+        terms = {"late_share": rule.taken(timedelta(seconds=total_seconds_late)), "floor": rule.floor}
+        return score - late.adjusted(score, submitted.max_score, terms)

@@ -6,7 +6,9 @@ import json
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import nbformat
 import pytest
+import tiny_course
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -254,3 +256,33 @@ def test_a_bad_file_is_one_clear_sentence(tmp_path, case):
     assert sentence in message
     assert POLICY in message
     assert message.endswith(".") and "\n" not in message
+
+
+def test_nbgrader_itself_takes_off_the_same(tmp_path):
+    """Through nbgrader's own preprocessor, which nbgrader_config.py tells to ask us."""
+    from nbgrader.preprocessors.latesubmissions import AssignLatePenalties
+
+    from course_lib.grading.gradebook import open_gradebook
+    from course_lib.grading.plain import settings
+
+    root = tiny_course.make_course(tmp_path)
+    rule = "due = 2026-11-01T12:00:00Z\npenalty_percent = 10\nfloor_percent = 25\n"
+    (root / POLICY).write_text(f"[{tiny_course.NAME}]\n{rule}")
+    config = settings(root)
+    address = config.CourseDirectory.db_url
+    name = tiny_course.NAME
+    with open_gradebook(root) as gradebook:
+        gradebook.add_assignment(name, duedate="2026-11-01 12:00:00 UTC")
+        gradebook.add_notebook(name, name)
+        gradebook.add_grade_cell("double-test", name, name, max_score=20, cell_type="code")
+        for student, day, score in (("ada", 3, 18), ("ben", 1, 18), ("eve", 9, 18), ("zoe", 9, 4)):
+            gradebook.add_student(student)
+            gradebook.add_submission(name, student, timestamp=f"2026-11-{day:02d} 11:00:00 UTC")
+            gradebook.find_grade("double-test", name, name, student).auto_score = score
+        gradebook.db.commit()
+    for student in ("ada", "ben", "eve", "zoe"):
+        resources = {"nbgrader": {"notebook": name, "assignment": name, "student": student, "db_url": address}}
+        AssignLatePenalties(config=config).preprocess(nbformat.v4.new_notebook(), resources)
+    with open_gradebook(root) as gradebook:
+        taken = {s.student.id: s.notebooks[0].late_submission_penalty for s in gradebook.assignment_submissions(name)}
+    assert taken == {"ada": 4, "ben": None, "eve": 13, "zoe": 0}

@@ -7,8 +7,11 @@ import random
 import re
 import time
 
+import tiny_course
 from tiny_course import solution
 
+from course_lib.authoring.mutants import load_tasks
+from course_lib.grading.course import Course, nbgrader_of, source_of
 from course_lib.grading.samples import with_answers
 from course_lib.grading.similar import LINES, similar
 
@@ -126,6 +129,26 @@ def test_right_answers_to_a_short_task_are_no_copies_even_if_they_are_the_same()
     }
     other = {name: text.replace("twice", "result").replace("best", "most") for name, text in short.items()}
     assert found({"ada": short, "bob": other, "eve": short}) == []
+
+
+def test_right_solutions_of_a_real_problem_set_that_were_written_apart_are_not_named():
+    name = "ps01_backprop"
+    course = Course(tiny_course.REPOSITORY)
+    released = json.loads(course.release(name).read_text())
+    tasks = load_tasks(name, course.root)
+    files = {}
+    for kind in range(2):
+        right = {task: list(cases.right.values()) for task, cases in tasks.items()}
+        answers = {
+            task: texts[kind] for task, texts in right.items() if isinstance(texts[min(kind, len(texts) - 1)], str)
+        }
+        files[f"right {kind}"] = json.dumps(with_answers(released, answers)).encode()
+    source = course.read_source(name)
+    solved = {nbgrader_of(cell).get("grade_id"): source_of(cell) for cell in source["cells"]}
+    files["instructor"] = json.dumps(with_answers(released, {task: solved[task] for task in tasks})).encode()
+    for known in (None, source):
+        result = similar(files, released, known)
+        assert (result.pairs, result.compared) == ([], 3)
 
 
 def test_submissions_without_any_work_are_never_named():
