@@ -28,6 +28,7 @@ RUN = {
     "course samples build/samples": "Makefile",
     "course grade build/samples --jobs 2": "Makefile",
     "course feedback": ".ci/run",
+    "course report --output build/report.html": ".ci/run",
     "course export --csv --output build/marks.csv": ".ci/run",
     "course publish build/students": ".ci/run",
     "course badges": "Makefile",
