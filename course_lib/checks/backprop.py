@@ -895,7 +895,7 @@ class Planted:
         elif bug == "parameter: mean over the batch":
             new["b"] = new["b"] / len(x)
         elif bug == "parameter: last entry wrong":
-            new["b"][-1] += 0.1 * (self.scale + abs(new["b"][-1]))
+            new["b"][-1] += 0.5 * (self.scale + abs(new["b"][-1]))
         elif bug == "parameter: not summed":
             new["a"] = dz_dy * x**3
         elif bug == "parameter: missing":

@@ -785,8 +785,8 @@ for bug, name in checks.BUGS.items():
         layer = checks.Planted(bug, size=7, seed=checks.fresh(10 + seed))
         tries.append(checks.errors_of(gradient_errors, layer, x, ["a", "b"], checks.fresh(20 + seed)))
     assert all(found[name] > 1e-4 for found in tries), f"{bug}: {tries}"
-    if name != "x":  # which may look wrong by rounding, but not twice
-        assert min(found["x"] for found in tries) <= 1e-6, f"{bug}: the bug is in {name}, and x is blamed: {tries}"
+    if name != "x":  # whose error by rounding is above 1e-5 once in a hundred million tries, by a bug above 1e-4
+        assert min(found["x"] for found in tries) <= 1e-5, f"{bug}: the bug is in {name}, and x is blamed: {tries}"
 for known in planted.BUGS:
     if known.classes == 0 and "in place" not in known.name:
         layer, (x,) = known.layer_and_input(np.random.default_rng(checks.fresh(3)))
@@ -931,12 +931,12 @@ images, labels = (array.numpy() for array in digits("train"))
 rng = np.random.default_rng(checks.fresh(7))
 network = scratch.Sequential(scratch.Flatten(), scratch.Linear(64, 10, rng=rng))
 losses = train(
-    network, scratch.SoftmaxCrossEntropy(), images, labels, epochs=6, batch_size=50, learning_rate=0.1, rng=rng
+    network, scratch.SoftmaxCrossEntropy(), images, labels, epochs=3, batch_size=50, learning_rate=0.2, rng=rng
 )
 assert losses[-1] < 0.5 * losses[0], losses
 test_images, test_labels = (array.numpy() for array in digits("test"))
 right = (network.forward(test_images).argmax(1) == test_labels).mean()
-# 92.4% on average with a standard deviation of 0.9%, over the orders in which one may draw the batches
+# Over 150 seeds 92.2% on average, with a standard deviation of 0.9%; the ratio of the losses is 0.29 ± 0.01.
 assert right > 0.85, f"a linear classifier gets {right:.1%} right"
 ### END HIDDEN TESTS
 
