@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections import Counter
@@ -93,6 +94,7 @@ def register(app: typer.Typer) -> None:
         from course_lib.grading.course import Course
         from course_lib.grading.grade import grade as run
         from course_lib.grading.lms import opened, read_roster
+        from course_lib.grading.results import keep_refusals
         from course_lib.grading.submissions import Refusal
 
         console, course = Console(), Course.find()
@@ -117,6 +119,8 @@ def register(app: typer.Typer) -> None:
                 tell=lambda sentence: _complain(sentence, "yellow"),
             )
         report.refused += [Refusal(name, reason) for name, reason in packed]
+        with contextlib.suppress(CourseError):  # a full disk is told of below
+            keep_refusals(course, ((refusal.name, refusal.reason) for refusal in report.refused))
         for name, tasks in report.tasks.items():
             marks = {student: marks for (of, student), marks in sorted(report.marks.items()) if of == name}
             if marks:

@@ -27,7 +27,7 @@ from course_lib.errors import CourseError
 from course_lib.grading import late
 from course_lib.grading.course import Course, Task, write_whole
 from course_lib.grading.export import number
-from course_lib.grading.results import Record, all_records, effective
+from course_lib.grading.results import Record, all_records, effective, kept_refusals
 
 if TYPE_CHECKING:
     from course_lib.grading.similar import Similar
@@ -54,6 +54,7 @@ class Failure:
     cell: str  # grade_id of the test cell
     kind: str
     message: str  # of one of them; the numbers in it may differ
+    detail: str  # what the hidden test says to instructors, "" if nothing more
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,9 @@ def report(course: Course, names: Sequence[str] = (), output: Path | None = None
     if not summaries:
         raise CourseError(f"Nothing of {' or '.join(wanted)} has been graded; run course grade first.")
     path = output or course.grading / "report.html"
-    write_whole(path, page(summaries).encode("utf-8", "backslashreplace"))
+    listed = {f"{row.student}, {summary.name}" for summary in summaries for row in summary.refused}
+    nameless = [(name, why) for name, why in kept_refusals(course) if name.split(", attempt ")[0] not in listed]
+    write_whole(path, page(summaries, nameless).encode("utf-8", "backslashreplace"))
     return path
 
 
@@ -225,18 +228,18 @@ def _row(
 def _task(place: int, task: Task, rows: Sequence[Row]) -> TaskSummary:
     given = [row.scores[place] for row in rows]
     scores = [score for score in given if score is not None]
-    not_done, failures = 0, Counter[tuple[str, str, str]]()
-    examples: dict[tuple[str, str, str], str] = {}
+    not_done, failures = 0, Counter[tuple[str, ...]]()
+    examples: dict[tuple[str, ...], tuple[str, str]] = {}
     for row in rows:
         cells = [(cell, row.record["cells"].get(cell, {})) for cell in task.cells]
         not_done += any(found.get("failed") == "not done" for _, found in cells)
         for cell, found in cells:
             kind = found.get("failed") or ""
             if kind not in ("", "not done"):
-                message = str(found.get("message") or "")
-                key = (cell, kind, DIGITS.sub("#", message))
+                said = (str(found.get("message") or ""), str(found.get("detail") or ""))
+                key = (cell, kind, *(DIGITS.sub("#", text) for text in said))
                 failures[key] += 1
-                examples.setdefault(key, message)
+                examples.setdefault(key, (said[0], "" if said[1] in said[0] else said[1]))
     return TaskSummary(
         task,
         len(scores),
@@ -246,7 +249,7 @@ def _task(place: int, task: Task, rows: Sequence[Row]) -> TaskSummary:
         sum(score <= 0 for score in scores),
         not_done,
         discrimination(given, [[s for k, s in enumerate(row.scores) if k != place] for row in rows]),
-        [Failure(n, key[0], key[1], shown(examples[key])) for key, n in failures.most_common(FAILURES)],
+        [Failure(n, key[0], key[1], *map(shown, examples[key])) for key, n in failures.most_common(FAILURES)],
         scores,
     )
 
@@ -411,8 +414,12 @@ def shown(text: str) -> str:
     return kept if len(kept) <= LONG else f"{kept[: LONG - 1]}…"
 
 
-def page(summaries: Sequence[Summary]) -> str:
-    """The text of the HTML file."""
+def page(summaries: Sequence[Summary], nameless: Sequence[tuple[str, str]] = ()) -> str:
+    """The text of the HTML file.
+
+    Args:
+        nameless: what else the last run could not grade, (name, why).
+    """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -428,6 +435,7 @@ def page(summaries: Sequence[Summary]) -> str:
     }
     return environment.get_template("report.html.j2").render(
         summaries=summaries,
+        nameless=nameless,
         parts=PARTS,
         now=datetime.now().astimezone(),
         np=np,

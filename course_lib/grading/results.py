@@ -88,6 +88,19 @@ def all_records(course: Course, name: str) -> list[Record]:
     return [record for record in found if record is not None]
 
 
+def keep_refusals(course: Course, refused: Iterable[tuple[str, str]]) -> None:
+    """Note what a run could not grade, (name, reason) each; not all of that has a record. Raises Unwritable."""
+    put(course.grading / "refused.json", (json.dumps(list(refused), indent=1) + "\n").encode())
+
+
+def kept_refusals(course: Course) -> list[tuple[str, str]]:
+    """What the last run could not grade."""
+    try:
+        return [(str(name), str(reason)) for name, reason in json.loads((course.grading / "refused.json").read_bytes())]
+    except (OSError, ValueError, TypeError):
+        return []
+
+
 def effective(record: Record | None) -> Record | None:
     """The record whose scores count: this one, or the earlier one of a submission that was refused."""
     if record is None or record["status"] == "graded":

@@ -21,7 +21,7 @@ from course_lib.grading import report as reports
 from course_lib.grading.course import Course
 from course_lib.grading.late import Attempt, Rule, settle
 from course_lib.grading.report import discrimination, page, report, summarise
-from course_lib.grading.results import Place
+from course_lib.grading.results import Place, keep_refusals
 
 CELLS = {"double-test": 2, "double-sequence": 1, "mean-test": 2, "why": 2, "largest-test": 4, "sign-test": 1}
 EVIL = "</td></pre></svg><script>alert(1)</script><img src=//evil.example/x onerror=alert(2)>\x1b[2J\u202e"
@@ -155,6 +155,25 @@ def test_an_earlier_submission_counts_where_the_last_was_refused(course):
     summary = summarise(course, NAME)
     assert (summary.handed_in, len(summary.rows), len(summary.refused)) == (4, 4, 1)
     assert "it is empty An earlier submission counts." in read(course).words
+
+
+def test_files_that_nobody_could_be_given_are_listed(course):
+    a_class(course)
+    hand_in(course, "zoe", {}, status="refused", reason="it is empty")
+    keep_refusals(course, [("zoe, ps00_tiny", "it is empty"), ("essay.docx", f"it is no notebook {EVIL}")])
+    seen = read(course)
+    assert "What else the last run did not grade file or submission why essay.docx it is no notebook" in seen.words
+    assert seen.words.count("it is empty") == 1
+    assert "script" not in seen.tags
+    (course.grading / "refused.json").write_text("[3]")
+    assert "What else" not in read(course).words
+
+
+def test_what_a_hidden_test_says_to_instructors_is_shown(course):
+    said = {"sign-test": {"failed": "hidden test", "message": "A hidden test failed.", "detail": "sign(59) is 0"}}
+    for k in range(2):
+        hand_in(course, f"s{k}", {}, cells=said)
+    assert "2× A hidden test failed. sign(59) is 0 hidden test" in read(course).words
 
 
 def test_what_people_gave_comes_from_the_gradebook(course):
