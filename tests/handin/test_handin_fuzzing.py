@@ -93,8 +93,12 @@ class Attack:
 
     def touch(self, *cells: Any) -> None:
         for cell in cells:
-            if isinstance(cell, dict) and isinstance(cell.get("id"), str):
-                self.touched.add(cell["id"])
+            if isinstance(cell, dict):  # its id may be gone
+                source = cell.get("source")
+                text = "".join(map(str, source)) if isinstance(source, list) else source
+                self.touched |= {
+                    name for name, (_, _, own_text) in OWN.items() if cell.get("id") == name or text == own_text
+                }
             if isinstance(cell, dict) and isinstance(cell.get("metadata"), dict):
                 found = nbgrader_of(cell).get("grade_id")
                 if isinstance(found, str):
