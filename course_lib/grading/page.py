@@ -207,7 +207,7 @@ def _note(sentence: str) -> Markup:
 
 
 def _visible(made: str) -> bool:
-    return "<img src" in made or "<hr" in made or bool(escaping.unescape(re.sub(r"<[^>]*>", "", made)).strip())
+    return "<img src" in made or "<hr" in made or bool(escaping.unescape(re.sub(r"<[^<>]*>", "", made)).strip())
 
 
 @functools.lru_cache(maxsize=512)
@@ -383,11 +383,13 @@ class Page:
                 yield cell
 
     def _title(self, cell: Mapping[str, Any]) -> str:
-        """The heading of a cell of the course, never one of the student's."""
-        grade_id = nbgrader_of(dict(cell)).get("grade_id")
+        """The heading of a cell of the course, but for the title of the whole; never one of the student's."""
+        grade_id, found = nbgrader_of(dict(cell)).get("grade_id"), ""
         if grade_id in self.set.texts:
-            return _heading({"cell_type": cell.get("cell_type"), "source": self.set.texts[grade_id]})
-        return _heading(cell) if self._unchanged(cell) else ""
+            found = _heading({"cell_type": cell.get("cell_type"), "source": self.set.texts[grade_id]})
+        elif self._unchanged(cell):
+            found = _heading(cell)
+        return found if found != self.set.title else ""
 
     def _unchanged(self, cell: Mapping[str, Any]) -> bool:
         marks = nbgrader_of(dict(cell))

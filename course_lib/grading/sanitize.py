@@ -51,12 +51,17 @@ def within(seconds: float) -> Iterator[None]:
         raise TooLong
 
     before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds, 0.2)  # again and again: in a destructor an exception is lost
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        while True:
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                signal.signal(signal.SIGALRM, before)
+                break
+            except TooLong:
+                continue
 
 
 # ------------------------------------------------------------------------------------------------- text
@@ -173,11 +178,11 @@ STYLES = _words(
     "list-style-type line-height"
 )
 # Words, colours, numbers and lengths: nothing negative, no address, no function but those of colours, no escapes.
-STYLE = re.compile(
-    r"(?:(?:rgb|hsl)a?\([\d.,%/ ]{1,40}\)|#[0-9a-f]{3,8}|\d{0,4}(?:\.\d{1,6})?(?:px|em|rem|ex|ch|pt|%)?|"
-    r"[a-z]{1,20}(?:-[a-z]{1,20}){0,3}|[ ,])+",
-    re.IGNORECASE,
+VALUE = (
+    r"(?:(?:rgb|hsl)a?\([\d.,%/ ]{1,40}\)|#[0-9a-f]{3,8}|(?:\d{1,4}(?:\.\d{1,6})?|\.\d{1,6})(?:px|em|rem|ex|ch|pt|%)?|"
+    r"[a-z]{1,20}(?:-[a-z]{1,20}){0,3})"
 )
+STYLE = re.compile(rf"{VALUE}(?:[ ,]{{1,3}}{VALUE})*", re.IGNORECASE)
 SIZE = re.compile(r"[a-z]{1,10}(?:-[a-z]{1,10})?|[1-4]?\d(?:\.\d{1,3})?p[xt]|[0-2](?:\.\d{1,3})?r?em|[12]?\d?\d%")
 
 
@@ -197,7 +202,7 @@ def cleaned(element: Any) -> Markup:
         address = svg(text)
         return Markup('<img src="{}">').format(address) if address else Markup()
     made = html(text)
-    return plain(escaping.unescape(re.sub(r"<[^>]*>", "", text))) if made is None else made
+    return plain(escaping.unescape(re.sub(r"<[^<>]*>", "", text))) if made is None else made
 
 
 IMAGE = re.compile(r'<img((?: [a-z]+="[^"]*")*)>')
