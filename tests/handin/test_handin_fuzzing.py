@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from course_lib.handin.cells import nbgrader_of, source_of
 from course_lib.handin.rebuild import Rebuilt, _rebuild, notebook_of
 
+pytestmark = pytest.mark.slow
 EXAMPLES = int(os.environ.get("COURSE_FUZZ", "3000"))
 FUZZ = settings(
     deadline=None,
@@ -363,7 +364,7 @@ def holds(data: bytes, name: str, touched: set[str] | None = None, validate: boo
     return found
 
 
-@settings(FUZZ, max_examples=max(1, EXAMPLES * 2 // 3))
+@settings(FUZZ, max_examples=max(1, EXAMPLES * 6 // 10))
 @given(names, mutations, st.sampled_from(ENCODINGS), st.booleans(), number)
 def test_structure(name, steps, encoding, escaped, chance):
     attack = Attack(name)
@@ -378,7 +379,7 @@ def test_structure(name, steps, encoding, escaped, chance):
     holds(data, name, touched, validate=chance % 50 == 0)
 
 
-@settings(FUZZ, max_examples=max(1, EXAMPLES // 3))
+@settings(FUZZ, max_examples=max(1, EXAMPLES * 3 // 10))
 @given(
     names,
     st.lists(
@@ -412,7 +413,7 @@ def test_bytes(name, steps, encoding, escaped):
     holds(bytes(data), name)
 
 
-@settings(FUZZ, max_examples=max(1, EXAMPLES // 10))
+@settings(FUZZ, max_examples=max(1, EXAMPLES // 20))
 @given(st.one_of(st.binary(max_size=200), st.text(max_size=100).map(str.encode)))
 def test_anything(data):
     holds(data, "tiny")
@@ -427,7 +428,7 @@ json_values = st.recursive(
 )
 
 
-@settings(FUZZ, max_examples=max(1, EXAMPLES // 10))
+@settings(FUZZ, max_examples=max(1, EXAMPLES // 20))
 @given(json_values, st.lists(json_values, max_size=5))
 def test_any_json(value, cells):
     holds(json.dumps(value).encode(), "tiny")
