@@ -239,7 +239,8 @@ def _task(place: int, task: Task, rows: Sequence[Row]) -> TaskSummary:
                 said = (str(found.get("message") or ""), str(found.get("detail") or ""))
                 key = (cell, kind, *(DIGITS.sub("#", text) for text in said))
                 failures[key] += 1
-                examples.setdefault(key, (said[0], "" if said[1] in said[0] else said[1]))
+                repeats = kind == "visible check" or said[1] in said[0]  # its message is what was said
+                examples.setdefault(key, (said[0], "" if repeats else said[1]))
     return TaskSummary(
         task,
         len(scores),
