@@ -48,8 +48,9 @@ UNPACKED = 8_000_000_000  # bytes, all files of a ZIP together
 DENSITY = 200  # times smaller when packed; notebooks are 3 to 30 times, a bomb a thousand
 LONGEST = 150  # bytes of a student's name, so that it can be a folder on any disk
 
-MOODLE_FOLDER = re.compile(r"(?P<name>.+)_(?P<id>\d+)_assignsubmission_file_?")
-MOODLE_FILE = re.compile(r"(?P<name>.+?)_(?P<id>\d+)_assignsubmission_file_(?P<title>.+)")
+# The system's part of a name comes first and the student's title last, so nothing in a title may change who it is from.
+MOODLE_FOLDER = re.compile(r"(?P<name>[^_]+)_(?P<id>\d+)_assignsubmission_file_?")
+MOODLE_FILE = re.compile(r"(?P<name>[^_]+)_(?P<id>\d+)_assignsubmission_file_(?P<title>.+)")
 BLACKBOARD = re.compile(
     r"(?P<assignment>.+?)_(?P<student>[^_]+)_attempt_(?P<time>\d{4}-\d\d-\d\d-\d\d-\d\d-\d\d)(?:_(?P<title>.+))?"
 )
@@ -62,7 +63,7 @@ COPY = re.compile(r"(?:[-_ ]?\(?\d{1,2}\)?|[-_ ]copy|\s*- Copy)$", re.IGNORECASE
 class Found:
     """What the place and name of one file tell. A field is empty, or None, where they do not tell it."""
 
-    system: str  # "canvas", "moodle", "blackboard" or "plain"
+    system: str  # "canvas", "moodle", "blackboard", "plain", or "unclear" where it could be two of them
     student: str | None  # who handed it in, as the gradebook will call them
     assignment: str | None
     name: str = ""  # as the system shows it
@@ -83,26 +84,38 @@ def read_path(parts: Sequence[str], known: Sequence[str], wanted: Sequence[str])
     """
     parts = [unicodedata.normalize("NFC", part) for part in parts]
     stem = re.split(r"\.ipynb", PurePosixPath(parts[-1]).stem, maxsplit=1, flags=re.IGNORECASE)[0]  # x.ipynb.txt
-    for folder in reversed(parts[:-1]):
-        if match := MOODLE_FOLDER.fullmatch(folder):
-            return _moodle(match["name"], match["id"], _assignment(stem, known, wanted))
+    # Below the first folder everything can be named by the student.
+    if len(parts) > 1 and (match := MOODLE_FOLDER.fullmatch(parts[0])):
+        return _moodle(match["name"], match["id"], _assignment(stem, known, wanted))
+    if len(parts) == 1 and (found := _flat(stem, known, wanted)):
+        return found
+    return _plain(parts, stem, known)
+
+
+def _flat(stem: str, known: Sequence[str], wanted: Sequence[str]) -> Found | None:
+    """What a name tells that a system has put together; None where it is none of those."""
     if match := MOODLE_FILE.fullmatch(stem):
         return _moodle(match["name"], match["id"], _assignment(match["title"], known, wanted))
-    if match := BLACKBOARD.fullmatch(stem):
-        titles = (match["title"] or "", match["assignment"])
-        name = next((found for title in titles if (found := _assignment(title, known, ()))), None)
-        at = datetime.strptime(match["time"], "%Y-%m-%d-%H-%M-%S")
-        order = int(at.timestamp())
-        name = name or _assignment("", known, wanted)
-        return Found("blackboard", match["student"], name, "", match["student"], at, order)
-    if match := CANVAS_ANONYMOUS.fullmatch(stem):
-        name, late = _assignment(match["title"], known, wanted), bool(match["late"])
-        return Found("canvas", f"anon-{match['id']}", name, "", "", None, int(match["file"]), late)
-    if match := CANVAS.fullmatch(stem):
-        name, late = _assignment(match["title"], known, wanted), bool(match["late"])
+    blackboard = BLACKBOARD.fullmatch(stem)
+    if match := CANVAS_ANONYMOUS.fullmatch(stem) or CANVAS.fullmatch(stem):
+        name, late, file = _assignment(match["title"], known, wanted), bool(match["late"]), int(match["file"])
+        if blackboard:  # a title that looks like the other system's name must not make one student another
+            return Found("unclear", None, name)
+        if match.re is CANVAS_ANONYMOUS:
+            return Found("canvas", f"anon-{match['id']}", name, "", "", None, file, late)
         student = shortened(f"{match['name']}-{match['id']}", f"-{match['id']}")
-        return Found("canvas", student, name, match["name"], match["id"], None, int(match["file"]), late)
-    return _plain(parts, stem, known)
+        return Found("canvas", student, name, match["name"], match["id"], None, file, late)
+    if blackboard:
+        titles = (blackboard["title"] or "", blackboard["assignment"])
+        name = next((found for title in titles if (found := _assignment(title, known, ()))), None)
+        try:
+            at = datetime.strptime(blackboard["time"], "%Y-%m-%d-%H-%M-%S")
+        except ValueError:
+            return None
+        name = name or _assignment("", known, wanted)
+        student = blackboard["student"]
+        return Found("blackboard", student, name, "", student, at, int(at.replace(tzinfo=UTC).timestamp()))
+    return None
 
 
 def _moodle(name: str, number: str, assignment: str | None) -> Found:
@@ -169,7 +182,7 @@ def timestamp(text: str) -> datetime:
     """The time in a timestamp.txt of nbgrader, such as "2026-02-02 15:58:23.948203 UTC"; UTC where no zone is given.
 
     Raises:
-        ValueError: it is no time.
+        ValueError: it is no time, or one of another age.
     """
     words = text.split()
     zone: tzinfo = UTC
@@ -180,6 +193,8 @@ def timestamp(text: str) -> datetime:
             words = text.split()
             words = [words[0], "".join(words[1:])]  # an offset such as +0100
     found = datetime.fromisoformat(" ".join(words))
+    if not 1970 <= found.year < 9000:
+        raise ValueError(f"the year {found.year}")
     return found if found.tzinfo else found.replace(tzinfo=zone)
 
 

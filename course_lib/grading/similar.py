@@ -41,7 +41,8 @@ TASK_SHARE = 0.8
 FEW, MANY, CROWD = 5, 50, 0.05  # what more than max(FEW, min(MANY, CROWD of the class)) have, is common
 PAIRS = 200  # of them at most are described
 PASSAGES = 3  # for each pair
-LINES = 40  # of a passage are shown
+LINES, LINE = 40, 200  # of a passage are shown: lines, characters of a line
+LENGTH = 400_000  # characters of a student's cells that are read; a long problem set has a tenth
 
 STRING = (  # one that is not closed ends with its line, or with the cell
     r"(?:\b[rRbBfFuUtT]{1,2})?"
@@ -167,8 +168,10 @@ def _defined(release: Mapping[str, Any]) -> set[str]:
 
 def _own(pieces: Sequence[tuple[str, str, str]], given: set[str], vocabulary: _Vocabulary) -> _Text:
     """The tokens of the cells, without the lines in `given`."""
-    cells, parts = [], []
-    for name, kind, source in pieces:
+    cells, parts, room = [], [], LENGTH
+    for name, kind, whole in pieces:
+        source = whole[:room]
+        room -= len(source)
         lines = source.split("\n")
         keep = np.array([line.strip() not in given for line in lines])
         if keep.any():
@@ -361,7 +364,7 @@ def _passages(one: _Index, other: _Index) -> list[Passage]:
     found = []
     for first, last in sorted(runs, key=lambda run: run[0] - run[1])[:PASSAGES]:
         best, length = 0, 0
-        for begin in there[int(one.text.hashes[first])]:  # where it goes on for longest
+        for begin in there[int(one.text.hashes[first])][:LINES]:  # where it goes on for longest
             same = one.text.hashes[first : last + 1][: len(other.text.hashes) - begin]
             unlike = np.flatnonzero(same != other.text.hashes[begin : begin + len(same)])
             reached = int(unlike[0]) if len(unlike) else len(same)
@@ -376,4 +379,5 @@ def _passages(one: _Index, other: _Index) -> list[Passage]:
 def _lines(text: _Text, start: int, end: int) -> str:
     lines = text.cells[text.cell[start]][1].split("\n")
     shown = lines[text.line[start] : text.line[end - 1] + 1]
-    return "\n".join([*shown[:LINES], *(["…"] if len(shown) > LINES else [])])
+    cut = [line if len(line) <= LINE else f"{line[:LINE]}…" for line in shown[:LINES]]
+    return "\n".join([*cut, *(["…"] if len(shown) > LINES else [])])

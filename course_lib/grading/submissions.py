@@ -93,12 +93,16 @@ def collect(
     for path, found in pairs:
         where = printable(str(path.relative_to(folder)))
         if found.assignment is None or found.student is None:
-            if found.system != "plain":
+            if found.system == "unclear":
+                why = f"its name could be from Canvas or from Blackboard; put it into STUDENT/{wanted[0]}.ipynb"
+            elif found.system != "plain":
                 why = "its name is not that of a problem set; say which it is with --assignment"
             else:
                 unknown = "not that of a problem set" if found.assignment is None else None
                 why = f"its name {'is ' + unknown if unknown else 'does not say whose it is'}"
                 why += f"; use STUDENT/{wanted[0]}.ipynb"
+                if len(path.relative_to(folder).parts) > 1 and read_path((path.name,), known, wanted).student:
+                    why += ", or give the folder in which the files from the learning management system lie"
             refusals.append(Refusal(where, why))
         elif found.assignment in wanted:
             made = _identified(path, found, roster, policy, namesakes, len(wanted) == 1)
@@ -169,13 +173,14 @@ def _identified(
             "use letters, digits and . _ @ + -, letters or digits first"
         )
     submitted, clock = None, ""
-    try:
-        text = (path.parent / "timestamp.txt").read_text(encoding="utf-8")
-        submitted, clock = timestamp(text), "its timestamp.txt"
-    except FileNotFoundError:
-        pass
-    except (OSError, ValueError):
-        notes.append("has a timestamp.txt that holds no time")
+    if found.system == "plain":  # in a download from elsewhere, students may have put a file of that name there
+        try:
+            with (path.parent / "timestamp.txt").open(encoding="utf-8") as file:
+                submitted, clock = timestamp(file.read(200)), "its timestamp.txt"
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError):
+            notes.append("has a timestamp.txt that holds no time")
     if submitted is None and found.submitted is not None:
         submitted, clock = policy.aware(found.submitted), "its file name"
     if submitted is None and person is not None and person.submitted is not None and roster_tells_when:

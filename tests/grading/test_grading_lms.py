@@ -10,6 +10,8 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from course_lib.errors import CourseError
 from course_lib.grading import lms
@@ -46,7 +48,6 @@ CASES = {
     "canvas, anonymous": (f"anon_aB3dE_990_{NAME}.ipynb", ("canvas", "anon-aB3dE", NAME, "", False)),
     "canvas, anonymous, late": (f"LATE_anon_aB3dE_990_{NAME}.ipynb", ("canvas", "anon-aB3dE", NAME, "", True)),
     "canvas, marks": (f"gödelkurt_7_8_{NAME}.ipynb", ("canvas", "gödelkurt-7", NAME, "7", False)),
-    "canvas, in a folder": (f"download 2/lovelaceada_4711_990_{NAME}.ipynb", ("canvas", "lovelaceada-4711", NAME)),
     "moodle": (f"Ada Lovelace_12345_assignsubmission_file/{NAME}.ipynb", ("moodle", "Ada Lovelace", NAME, "12345")),
     "moodle, older": (f"Ada Lovelace_12345_assignsubmission_file_/{NAME}.ipynb", ("moodle", "Ada Lovelace", NAME)),
     "moodle, subfolder": ("Ada Lovelace_12345_assignsubmission_file/a/b/x.ipynb", ("moodle", "Ada Lovelace", NAME)),
@@ -73,6 +74,67 @@ def test_a_path_tells_whose_it_is(case):
     found = read_path(path.split("/"), KNOWN, [NAME])
     assert (found.system, found.student, found.assignment, found.lms_id, found.late)[: len(wanted)] == wanted
     assert found.student is None or is_student(found.student)
+
+
+IMPOSTORS = {
+    "canvas, titled as from blackboard": (f"eve_12_99_x_ada_attempt_2030-01-01-00-00-00_{NAME}.ipynb", None),
+    "canvas, titled as from moodle": (f"eve_12_99_Ada_7_assignsubmission_file_{NAME}.ipynb", "eve-12"),
+    "canvas, titled as from canvas": (f"eve_12_99_ada_7_8_{NAME}.ipynb", "eve-12"),
+    "moodle, titled as from moodle": (f"Eve_12_assignsubmission_file_Ada_7_assignsubmission_file_{NAME}.ipynb", "Eve"),
+    "moodle, titled as from canvas": (f"Eve_12_assignsubmission_file_ada_7_8_{NAME}.ipynb", "Eve"),
+    "moodle, a folder in the folder": (
+        f"Eve_12_assignsubmission_file_/Ada_7_assignsubmission_file_/{NAME}.ipynb",
+        "Eve",
+    ),
+    "moodle, a student's folder": (f"Eve_12_assignsubmission_file_/ada/{NAME}.ipynb", "Eve"),
+    "a student's folder, titled as from canvas": (f"eve/ada_7_8_{NAME}.ipynb", None),
+    "a student's folder, as from moodle": (f"eve/Ada_7_assignsubmission_file_/{NAME}.ipynb", None),
+}
+
+
+@pytest.mark.parametrize("case", IMPOSTORS)
+def test_no_title_makes_a_submission_that_of_somebody_else(case):
+    path, student = IMPOSTORS[case]
+    assert read_path(path.split("/"), KNOWN, [NAME]).student == student
+
+
+PIECES = st.sampled_from(
+    [
+        "_",
+        "LATE",
+        "7",
+        "12345678901234567890",
+        "assignsubmission",
+        "file",
+        "attempt",
+        "anon",
+        NAME,
+        "2026-02-31-25-00-00",
+    ]
+)
+
+
+@given(st.lists(st.lists(PIECES | st.text(max_size=5), max_size=8).map("_".join), min_size=1, max_size=3))
+@example(["x_ada_attempt_2026-02-31-25-00-00_y"])
+def test_no_name_of_a_file_is_an_error(parts):
+    found = read_path([*parts[:-1], f"{parts[-1]}.ipynb"], KNOWN, [NAME])
+    assert found.assignment in (None, *KNOWN)
+    assert found.student is None or found.student != ""
+
+
+def test_a_timestamp_that_a_student_handed_in_tells_no_time(tmp_path):
+    put(tmp_path, f"Eve_12_assignsubmission_file_/{NAME}.ipynb", f"ada/{NAME}.ipynb")
+    for folder in ("Eve_12_assignsubmission_file_", "ada"):
+        (tmp_path / folder / "timestamp.txt").write_text("2020-01-01 00:00:00 UTC")
+    found = {s.student: s.submitted for s in collect(tmp_path, KNOWN, [NAME])[0]}
+    assert found["Eve"] is None
+    assert found["ada"] == datetime(2020, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("text", ["soon", "0001-01-01 00:00:00 UTC", "9999-12-31", "2026-13-01", "a b c d", "1 2 3"])
+def test_what_is_no_time_is_no_time(text):
+    with pytest.raises(ValueError, match=r".+"):
+        lms.timestamp(text)
 
 
 def test_a_title_of_ones_own_is_taken_for_the_only_set_that_is_graded_but_not_for_one_of_two(tmp_path):
@@ -109,6 +171,11 @@ def test_a_name_becomes_a_student_or_nothing(name, student):
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\\b", "=1", "-a", " a", "a ", "a.", "a\nb", "a" * 151, "_a"])
 def test_what_cannot_be_a_folder_a_row_and_a_field_is_no_student(name):
     assert not is_student(name)
+
+
+def test_a_download_one_folder_too_deep_is_told_so(tmp_path):
+    put(tmp_path, f"download/lovelaceada_4711_990_{NAME}.ipynb")
+    assert "give the folder in which" in told(tmp_path)[1][f"download/lovelaceada_4711_990_{NAME}.ipynb"]
 
 
 def test_attempts_count_by_what_canvas_says_was_uploaded_later(tmp_path):

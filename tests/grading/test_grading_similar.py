@@ -204,6 +204,21 @@ def test_files_that_are_no_notebooks_are_passed_over():
     assert similar({}, RELEASE).compared == 0
 
 
+def test_a_huge_or_endlessly_repeating_text_does_not_hold_up_the_others():
+    files = {who: notebook(texts) for who, texts in a_class(5).items()}
+    for who, text in (
+        ("a", "x = 1\n" * 300_000),
+        ("b", "x = 1\n" * 300_000),
+        ("c", '"' * 1_000_000),
+        ("d", "((" * 400_000),
+    ):
+        files[who] = notebook({"first": text})
+    begun = time.process_time()
+    result = similar(files, RELEASE)
+    assert time.process_time() - begun < 15
+    assert all(len(text) < 10_000 for pair in result.pairs for p in pair.passages for text in p.text)
+
+
 def test_the_result_does_not_depend_on_the_order_of_the_files():
     answers = a_class(12)
     answers["s0010"] = answers["s0001"]
