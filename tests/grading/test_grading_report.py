@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny_course
+from browser import Server, browser, chromium
 from conftest import write
 from tiny_course import NAME
 
@@ -272,6 +273,30 @@ def test_the_page_needs_nothing_from_anywhere_and_forbids_it(course):
     addresses = set(re.findall(r"(?:https?:)?//[\w./-]+", text))
     assert addresses <= {"http://www.w3.org/1999/xlink"}
     assert not re.findall(r"url\((?!#)", text)
+
+
+@pytest.mark.slow
+def test_in_a_browser_no_script_runs_nothing_is_asked_for_and_the_page_fits_a_phone(course, tmp_path):
+    if chromium() is None:
+        pytest.skip("needs Chromium (Debian: chromium), and there is none")
+    server = Server()
+    evil = f"</td><script>fetch('{server.url}/hit')</script><img src={server.url}/hit onerror=alert(1)>" + "w" * 300
+    a_class(course)
+    said = {"sign-test": {"failed": "visible check", "message": evil}}
+    whose = {"system": "moodle", "id": "1", "name": evil}
+    hand_in(course, "zoe", {}, cells=said, repairs=[evil], tampered=[evil], sandbox="none", notes=[evil], lms=whose)
+    hand_in(course, "yves", {}, status="refused", reason=evil)
+    server.pages["/report"] = report(course).read_text(encoding="utf-8")
+    with browser(tmp_path / "browser") as tab:
+        for pixels in (390, 1280):
+            tab.width(pixels)
+            tab.open(f"{server.url}/report")
+            assert tab.run("document.documentElement.scrollWidth") <= pixels
+        assert tab.run("document.scripts.length + document.images.length") == 0
+        assert tab.run("document.querySelectorAll('svg').length") == 2 + len(summarise(course, NAME).tasks)
+        asked = [url for url in tab.requests() if not url.endswith(("/report", "/favicon.ico"))]
+        refused = [text for text in tab.complaints() if "favicon" not in text]
+    assert (asked, refused, [path for path in server.asked if "hit" in path]) == ([], [], [])
 
 
 def test_every_student_is_in_the_table_with_marks_by_task(course):
