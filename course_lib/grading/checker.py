@@ -97,6 +97,15 @@ def refused(job: dict[str, Any], reason: str, *, ours: bool = False) -> dict[str
     }
 
 
+def use_sandbox(control: Any, kind: str, isolates: bool) -> None:
+    """Let this worker use a sandbox that another process has started."""
+    global _sandbox
+    from course_lib.grading.sandbox.box import Sandbox
+
+    preload()
+    _sandbox = Sandbox.of(control, kind, isolates)
+
+
 def _worker_sandbox(kind: str) -> Any:
     """This worker's sandbox; a new one where the last has died."""
     global _sandbox
@@ -423,6 +432,8 @@ class Checker:
         if why == "stale":
             why = "crash"
         said = self._end_process()
+        if not self.sandbox.alive():  # not the student's fault; the submission is graded again
+            raise RuntimeError("the sandbox has ended")
         if why == "crash" and said in ("memory", "processes"):
             why = said
         if time.monotonic() >= self.ends_at:

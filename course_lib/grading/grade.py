@@ -40,10 +40,11 @@ from course_lib.grading.results import (
     retouched,
     unanswered,
 )
-from course_lib.grading.sandbox.box import LIMITS, bubblewrap
+from course_lib.grading.sandbox.box import LIMITS, Sandbox, bubblewrap
 from course_lib.grading.submissions import Refusal, Submission, collect
 
 if TYPE_CHECKING:
+    from course_lib.grading.cluster import Cluster
     from course_lib.grading.gradebook import CellScore, Writer
 
 log = logging.getLogger("course.grading")
@@ -197,8 +198,9 @@ def grade(
     sets = {name: _problem_set(course, name, library, policy) for name in sorted({s.assignment for s in submissions})}
     if sandbox == "bubblewrap" and scheduler is None and grader is check:
         bubblewrap()
-    with _locked(course), _workers(course, jobs, {**LIMITS, **(limits or {})}, scheduler, grader) as workers:
-        run = _Run(course, sets, {**LIMITS, **(limits or {})}, sandbox, again, grader, started, finished, tell)
+    bounds = {**LIMITS, **(limits or {})}
+    with _locked(course), _workers(course, jobs, bounds, sandbox, scheduler, grader) as workers:
+        run = _Run(course, sets, bounds, sandbox, again, grader, started, finished, tell)
         run.report.refused += refused
         run.work(submissions, workers, patience)
     report = run.report
@@ -258,21 +260,37 @@ def _tidy(course: Course) -> None:
 
 @contextlib.contextmanager
 def _workers(
-    course: Course, jobs: int, limits: Mapping[str, float], scheduler: str | None, grader: Callable[[Job], Result]
-) -> Iterator[Any]:
-    """Something with a `run` like that of `Pool`."""
+    course: Course,
+    jobs: int,
+    limits: Mapping[str, float],
+    sandbox: str,
+    scheduler: str | None,
+    grader: Callable[[Job], Result],
+) -> Iterator[Pool | Cluster]:
+    """What runs the jobs, here or on a cluster."""
     limit = limits["submission"] + GRACE
-    if scheduler is not None:
-        from course_lib.grading.cluster import Cluster
-
-        with Cluster(scheduler, limit) as cluster:
-            yield cluster
-    else:
+    preload = [grader.__module__]
+    if grader is check:
         from course_lib.grading.sandbox.zygote import PRELOAD
 
-        preload = ["course_lib.grading.checker", *PRELOAD] if grader is check else [grader.__module__]
-        with Pool(jobs, course.grading, limit, preload) as pool:
-            yield pool
+        preload = ["course_lib.grading.checker", *PRELOAD]
+    if scheduler is None:
+        with contextlib.ExitStack() as stack:
+            pool = Pool(jobs, course.grading, limit, preload)
+            if grader is check:  # all workers share one sandbox, which loads torch while the fork server does
+                from course_lib.grading.checker import use_sandbox
+
+                course.grading.mkdir(parents=True, exist_ok=True)
+                box = stack.enter_context(Sandbox(sandbox, course.grading / "grading.log", wait=False))
+                pool.warm()
+                box.ready()
+                pool.first = (use_sandbox, (box.control, box.kind, box.isolates))
+            yield stack.enter_context(pool)
+    else:
+        from course_lib.grading.cluster import Cluster
+
+        with Cluster(scheduler, limit, sandbox if grader is check else "none", preload) as cluster:
+            yield cluster
 
 
 class _Run:
@@ -359,7 +377,7 @@ class _Run:
 
     # -------------------------------------------------------------------------------------------- doing it
 
-    def work(self, submissions: Sequence[Submission], workers: Any, patience: float | None) -> None:
+    def work(self, submissions: Sequence[Submission], workers: Pool | Cluster, patience: float | None) -> None:
         """Grade what has to be graded, and bring the gradebook up to date with all records."""
         from course_lib.grading import gradebook
 

@@ -7,6 +7,7 @@ import ctypes
 import logging
 import multiprocessing
 import multiprocessing.connection
+import multiprocessing.forkserver
 import os
 import signal
 import sys
@@ -75,6 +76,7 @@ class Pool:
 
     def __init__(self, jobs: int, folder: Path, limit: float, preload: Sequence[str] = ()) -> None:
         self.jobs, self.folder, self.limit = jobs, folder, limit
+        self.first: tuple[Callable[..., None], tuple[Any, ...]] | None = None  # what a process calls before all else
         method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
         self._context = multiprocessing.get_context(method)
         if method == "forkserver" and preload:
@@ -96,6 +98,11 @@ class Pool:
             _kill(attempt.process)
             connection.close()
         self._idle, self._busy = [], {}
+
+    def warm(self) -> None:
+        """Begin to import what is preloaded, and do not wait for it."""
+        if self._context.get_start_method() == "forkserver":
+            multiprocessing.forkserver.ensure_running()
 
     def run(self, calls: Iterable[Call]) -> Iterator[Answer]:
         """Answers in the order in which they come. A call is taken from `calls` when a process is free for it."""
@@ -167,13 +174,15 @@ class Pool:
 
     def _start(self) -> tuple[Any, Any]:
         here, there = self._context.Pipe()
-        process = self._context.Process(target=_work, args=(there, str(self.folder / "grading.log")), daemon=True)
+        process = self._context.Process(
+            target=_work, args=(there, str(self.folder / "grading.log"), self.first), daemon=True
+        )
         process.start()
         there.close()
         return here, process
 
 
-def _work(connection: Any, log: str) -> None:
+def _work(connection: Any, log: str, first: tuple[Callable[..., None], tuple[Any, ...]] | None) -> None:
     """The life of a worker: answer calls until the connection closes."""
     _die_with_parent()
     # Ctrl-C is for the coordinator, which ends its workers. A handler, unlike SIG_IGN, is not inherited by programs.
@@ -184,6 +193,8 @@ def _work(connection: Any, log: str) -> None:
         os.dup2(descriptor, stream)
     os.close(descriptor)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(process)d %(levelname)s %(message)s", force=True)
+    if first is not None:
+        first[0](*first[1])
     while True:
         try:
             function, arguments = connection.recv()

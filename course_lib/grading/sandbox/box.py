@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import shutil
 import site
 import socket
@@ -144,16 +145,20 @@ class Process:
 class Sandbox:
     """A zygote, in bubblewrap or (`kind` "none") without. Use it in a with statement, or close it.
 
+    Several processes may ask one zygote for students' processes: `Sandbox.of` makes a Sandbox of `control`, which can
+    be given to another process.
+
     Args:
         kind: "bubblewrap" or "none".
         log: a file for what the zygote complains about.
+        wait: until it is ready; else call `ready` before `start`, and do something else meanwhile.
 
     Raises:
         CourseError: there is no bubblewrap, or the zygote does not start.
     """
 
-    def __init__(self, kind: str = "bubblewrap", log: Path | None = None) -> None:
-        self.kind, self._log = kind, log
+    def __init__(self, kind: str = "bubblewrap", log: Path | None = None, *, wait: bool = True) -> None:
+        self.kind, self._log, self.isolates = kind, log, False
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         if kind == "bubblewrap":
             command = _command(bubblewrap(), theirs.fileno())
@@ -164,7 +169,7 @@ class Sandbox:
             parent = str(Path(course_lib.__file__).parent.parent)
             environment = {**keep, **ENVIRONMENT, "PYTHONPATH": parent}
         with open(log or os.devnull, "ab") as said:
-            self._started = subprocess.Popen(
+            self._started: subprocess.Popen[bytes] | None = subprocess.Popen(
                 command,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -174,17 +179,29 @@ class Sandbox:
                 start_new_session=True,
             )
         theirs.close()
-        self._control = ours
+        self.control = ours
         ours.settimeout(START)
+        if wait:
+            self.ready()
+
+    @classmethod
+    def of(cls, control: socket.socket, kind: str, isolates: bool, log: Path | None = None) -> Sandbox:
+        """The sandbox that another process has started."""
+        self = cls.__new__(cls)
+        self.kind, self.isolates, self._log, self._started, self.control = kind, isolates, log, None, control
+        control.settimeout(START)
+        return self
+
+    def ready(self) -> None:
+        """Wait until the zygote has loaded everything. Raises CourseError where it does not."""
         try:
-            hello = json.loads(ours.recv(65536) or b"{}")
+            hello = json.loads(self.control.recv(65536) or b"{}")
         except (TimeoutError, ValueError):
             hello = {}
         if not hello:
             self.close()
             raise CourseError("The sandbox does not start; build/grading/grading.log says why.")
-        self.isolates: bool = hello["isolates"]
-        ours.settimeout(START)
+        self.isolates = hello["isolates"]
 
     def __enter__(self) -> Sandbox:
         return self
@@ -193,12 +210,16 @@ class Sandbox:
         self.close()
 
     def alive(self) -> bool:
-        """Whether the zygote still runs."""
-        return self._started.poll() is None
+        """Whether the zygote still takes orders; can be asked in a fork too."""
+        poll = select.poll()
+        poll.register(self.control, 0)
+        return not poll.poll(0)
 
     def close(self) -> None:
-        """End the zygote and every process that came from it."""
-        self._control.close()
+        """End the zygote and every process that came from it, if it was started here."""
+        self.control.close()
+        if self._started is None:
+            return
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._started.wait(1)
         if self._started.poll() is None:
@@ -217,7 +238,7 @@ class Sandbox:
         own = None
         if self.kind == "bubblewrap" and not self.isolates:
             own = Sandbox(self.kind, self._log)
-        control = (own or self)._control
+        control = (own or self).control
         bridge, theirs = socket.socketpair()
         watch, warden = socket.socketpair()
         output, written = os.pipe()
