@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
 # jsonschema, which nbformat needs, builds a parser from it that takes seconds, and does without where it is absent.
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]

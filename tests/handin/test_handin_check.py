@@ -11,12 +11,12 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from handin_material import RELEASES, REPOSITORY, TINY_RIGHT, find, own, submission
 
 from course_lib import cli, handin
 from course_lib.errors import CourseError
 from course_lib.handin import checking, releases
 from course_lib.handin.checking import run_cells
+from tests.handin.handin_material import RELEASES, REPOSITORY, TINY_RIGHT, find, own, submission
 
 TINY = RELEASES["tiny"]
 AVAILABLE = releases.available  # which the tests replace

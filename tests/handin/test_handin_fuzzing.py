@@ -14,12 +14,12 @@ from typing import Any
 
 import nbformat
 import pytest
-from handin_material import RELEASES, answers_of, format_3, own, submission, through_colab
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from course_lib.handin.cells import nbgrader_of, source_of
 from course_lib.handin.rebuild import Rebuilt, _rebuild, notebook_of
+from tests.handin.handin_material import RELEASES, answers_of, format_3, own, submission, through_colab
 
 pytestmark = pytest.mark.slow
 EXAMPLES = int(os.environ.get("COURSE_FUZZ", "3000"))

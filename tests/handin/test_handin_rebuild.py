@@ -8,11 +8,11 @@ import time
 
 import nbformat
 import pytest
-from handin_material import RELEASES, answers_of, find, format_3, own, submission, through_colab
 
 from course_lib.handin.cells import nbgrader_of, source_of
 from course_lib.handin.reading import CELLS, SIZE, load
 from course_lib.handin.rebuild import Rebuilt, _rebuild, notebook_of, rebuild
+from tests.handin.handin_material import RELEASES, answers_of, find, format_3, own, submission, through_colab
 
 TINY = RELEASES["tiny"]
 EVERY = pytest.mark.parametrize("name", RELEASES)
