@@ -14,6 +14,9 @@ are named if that is at least `SHARE` of the remaining shingles of the one who h
 and in both cases at least `LEAST` shingles. What that cannot see: a copy rewritten in other statements, and a text that
 more than a twentieth of a class took from one place.
 
+Two right solutions of ps01_backprop that were written apart share 1% of their uncommon shingles, or 4% with the
+instructor's; a copy with other names more than 95%. A submission of ps01_backprop takes about 15 ms.
+
 Python is read with one regular expression and not with `tokenize`, which takes ten times as long and stops where the
 code is broken.
 """
