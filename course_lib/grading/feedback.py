@@ -11,7 +11,7 @@ from course_lib.grading.page import Given, Grade, Page
 from course_lib.grading.pool import Call, Pool
 from course_lib.grading.submissions import Refusal
 
-LIMIT = 120.0  # seconds a page may take
+LIMIT = 300.0  # seconds a page may take
 PRELOAD = ("course_lib.grading.feedback", "nbconvert.filters.markdown_mistune", "pygments.formatters", "PIL.Image")
 
 

@@ -27,7 +27,7 @@ from course_lib.grading import late, sanitize
 from course_lib.grading.course import Course, nbgrader_of, source_of
 from course_lib.grading.results import Place, Record, effective
 
-SECONDS = 20.0  # that a page's outputs may take; what comes after is shown as plain text
+SECONDS = 20.0  # of the processor, that a page's outputs may take; what comes after is shown as plain text
 PICTURES = 12_000_000  # characters of all pictures in a page
 TEXTS = 1_000_000  # characters of all its outputs
 OUTPUTS = 40  # of a cell
@@ -117,7 +117,7 @@ class Outputs:
     """The outputs of a page, within limits for all of them together."""
 
     def __init__(self) -> None:
-        self.pictures, self.texts, self.ends_at = PICTURES, TEXTS, time.monotonic() + SECONDS
+        self.pictures, self.texts, self.ends_at = PICTURES, TEXTS, time.process_time() + SECONDS
 
     def of(self, cell: Mapping[str, Any], kinds: Sequence[str] = ()) -> list[dict[str, Any]]:
         """The outputs of a cell, ready for the template; only those of `kinds` where any is given."""
@@ -158,7 +158,7 @@ class Outputs:
 
     def _rich(self, data: Mapping[str, str]) -> Markup:
         """An output that comes in several forms: the first that can be shown."""
-        late = time.monotonic() > self.ends_at
+        late = time.process_time() > self.ends_at
         if data.get("text/html") and not late:
             made = sanitize.html(data["text/html"])
             if made is not None and _visible(made) and self._room(made):
@@ -190,7 +190,7 @@ class Outputs:
 
     def text(self, cell: Mapping[str, Any], source: str) -> Markup:
         """A Markdown or raw cell."""
-        if cell.get("cell_type") == "markdown" and time.monotonic() <= self.ends_at:
+        if cell.get("cell_type") == "markdown" and time.process_time() <= self.ends_at:
             return sanitize.markdown(source, cell.get("attachments"))
         return Markup('<pre class="text">{}</pre>').format(sanitize.plain(source))
 
@@ -301,7 +301,7 @@ class Page:
             )
             where = f"{len(failed)} tasks" if len(failed) > 1 else failed[0]["title"]
             leads.append(
-                f"{_count(worth)} can still be had in {where}"
+                f"{_count(worth)} {'is' if worth == 1 else 'are'} missing in {where}"
                 + (f", most of them in {first['title']}." if len(failed) > 1 else ".")
             )
         elif not waiting:

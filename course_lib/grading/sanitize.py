@@ -31,7 +31,7 @@ SHOWN = 20_000  # characters of one text; of a longer one its beginning and its 
 LARGEST_HTML = 10_000_000  # characters, with its pictures
 LARGEST_PICTURE = 8_000_000  # characters of base64, or of SVG
 PIXELS = 40_000_000
-SECONDS = 2.0  # that one piece may take
+SECONDS = 2.0  # of the processor, that one piece may take
 
 # ------------------------------------------------------------------------------------------------- time
 
@@ -42,7 +42,7 @@ class TooLong(BaseException):
 
 @contextlib.contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """Raise an exception where the statements inside take longer. No limit where there are no timers (Windows)."""
+    """Raise TooLong where the statements inside take more time of the processor. No limit where there are no timers."""
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -50,15 +50,15 @@ def within(seconds: float) -> Iterator[None]:
     def ring(*_: Any) -> None:
         raise TooLong
 
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds, 0.2)  # again and again: in a destructor an exception is lost
+    before = signal.signal(signal.SIGVTALRM, ring)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds, 0.2)  # again and again: in a destructor an exception is lost
     try:
         yield
     finally:
         while True:
             try:
-                signal.setitimer(signal.ITIMER_REAL, 0)
-                signal.signal(signal.SIGALRM, before)
+                signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+                signal.signal(signal.SIGVTALRM, before)
                 break
             except TooLong:
                 continue

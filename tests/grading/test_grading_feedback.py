@@ -148,7 +148,7 @@ def test_a_failed_visible_check_teaches_and_shows_the_students_own_traceback(gra
     assert "<b>." not in made
     assert "Where in your code" in said and "return -2 * x" in said
     assert "my own print" in said
-    assert "8 of 12 points 2 points can still be had in Double." in said
+    assert "8 of 12 points 2 points are missing in Double." in said
     assert "When a hidden test fails" not in said
 
 
