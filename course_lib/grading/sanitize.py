@@ -21,8 +21,13 @@ from collections.abc import Iterator
 from typing import Any
 from xml.etree import ElementTree
 
-import nh3
-from markupsafe import Markup
+from course_lib.errors import CourseError
+
+try:
+    import nh3
+    from markupsafe import Markup
+except ImportError as error:
+    raise CourseError(f"Feedback needs {error.name}; install course_lib[instructor].") from error
 
 # For a <meta> element at the head of a page, before anything else.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
