@@ -202,8 +202,9 @@ class Uses:
             self._perhaps(node.body, node.orelse)
         elif isinstance(node, ast.For | ast.AsyncFor):
             self._read(node.iter)
-            self._perhaps(node.body, given=_stored(node.target))
-            self._perhaps(node.orelse)
+            self._bind(_stored(node.target))
+            self.follow(node.body)  # a loop in a test has something to loop over
+            self.follow(node.orelse)
             self.acts = True
         elif isinstance(node, ast.While):
             self._read(node.test)
@@ -216,11 +217,15 @@ class Uses:
             self.follow(node.body)
             self.acts = True
         elif isinstance(node, ast.Try | ast.TryStar):
-            self._perhaps(node.body)
+            before = set(self.certain)
+            self.follow(node.body)
+            self.follow(node.orelse)
+            whole, self.certain = self.certain, before
             for handler in node.handlers:
                 self._read(handler.type)
                 self._perhaps(handler.body, given={handler.name} - {None})
-            self._perhaps(node.orelse, node.finalbody)
+            self.certain = whole  # in a test, what is to fail is not what binds
+            self.follow(node.finalbody)
         elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             pass  # a docstring
         elif not isinstance(node, ast.Pass | ast.Global):  # an expression, assert, del, match, raise
@@ -385,6 +390,11 @@ class _Reach(NamedTuple):
         self.statements.update(other.statements)
 
 
+def _is_ours(cell: Mapping[str, Any]) -> bool:
+    """Whether a code cell of the release is nobody's to solve."""
+    return cell["cell_type"] == "code" and "id" in cell and not nbgrader_of(dict(cell)).get("solution")
+
+
 class Tests:
     """The graded cells of a problem set, and what the score of each depends on.
 
@@ -400,6 +410,8 @@ class Tests:
         self.whole = digest(source, release, library.whole)  # as long as this is the same, everything is
         self.points: dict[str, float] = {}  # of every graded cell, in order
         released = json.loads(release)["cells"]
+        # What the release's own cells read; solution cells come from students.
+        self._known = {cell["id"]: uses_of(source_of(cell)).reads for cell in released if _is_ours(cell)}
         self._given = {source_of(cell).strip() for cell in released}
         self._answers = {nbgrader_of(cell).get("grade_id"): source_of(cell) for cell in released}
         self._pieces: list[_Piece] = []
@@ -454,7 +466,9 @@ class Tests:
                 # The copies of tests that a student has take no part, whether as they are now or as they were.
                 copied = grade.get("grade_id") in self._tests and not grade.get("solution")
                 if text.strip() and not copied and text.strip() not in self._given:
-                    chains |= uses_of(text).reads
+                    # Of the release's cells that a student has edited, or has as they were before, what they add.
+                    known = self._known.get(cell.get("id") or cell["metadata"].get("id"), set())
+                    chains |= uses_of(text).reads - known
         found = _Reach(set(), set())
         for chain in chains:
             if chain not in self._memory:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib
 import json
 import logging
 import shutil
@@ -199,10 +200,10 @@ def grade(
     if sandbox == "bubblewrap" and scheduler is None and grader is check:
         bubblewrap()
     bounds = {**LIMITS, **(limits or {})}
-    with _locked(course), _workers(course, jobs, bounds, sandbox, scheduler, grader) as workers:
+    with _locked(course):
         run = _Run(course, sets, bounds, sandbox, again, grader, started, finished, tell)
         run.report.refused += refused
-        run.work(submissions, workers, patience)
+        run.work(submissions, lambda: _workers(course, jobs, bounds, sandbox, scheduler, grader), patience)
     report = run.report
     if not report.records and not report.stopped and not report.unwritten:
         raise _nothing(folder, report.refused)
@@ -283,6 +284,7 @@ def _workers(
                 course.grading.mkdir(parents=True, exist_ok=True)
                 box = stack.enter_context(Sandbox(sandbox, course.grading / "grading.log", wait=False))
                 pool.warm()
+                importlib.import_module("course_lib.grading.gradebook")  # nbgrader, which takes seconds as well
                 box.ready()
                 pool.first = (use_sandbox, (box.control, box.kind, box.isolates))
             yield stack.enter_context(pool)
@@ -377,39 +379,50 @@ class _Run:
 
     # -------------------------------------------------------------------------------------------- doing it
 
-    def work(self, submissions: Sequence[Submission], workers: Pool | Cluster, patience: float | None) -> None:
+    def work(
+        self,
+        submissions: Sequence[Submission],
+        workers: Callable[[], contextlib.AbstractContextManager[Pool | Cluster]],
+        patience: float | None,
+    ) -> None:
         """Grade what has to be graded, and bring the gradebook up to date with all records."""
-        from course_lib.grading import gradebook
+        with contextlib.ExitStack() as stack:
+            waiting: list[_Attempt] = []
+            try:
+                self._compare_all(submissions)
+                waiting = [attempt for group in self.groups.values() for attempt in group if attempt.record is None]
+            except Unwritable as full:
+                self.report.stopped = str(full)
+            pool = stack.enter_context(workers()) if waiting else None
 
-        patience = gradebook.PATIENCE if patience is None else patience
+            from course_lib.grading import gradebook
 
-        cells = {name: gradebook.Cells.of(self.course.root, s.source) for name, s in self.sets.items()}
-        due = {name: s.rule.due for name, s in self.sets.items()}
-        self.writer = gradebook.Writer(self.course.root, cells, due=due, tell=self.tell)
-        try:
-            self._compare_all(submissions)
-            waiting = [attempt for group in self.groups.values() for attempt in group if attempt.record is None]
-            self.started(len(waiting))
-            self._reconcile()
-            for group in self.groups.values():
-                self.report.unchanged += sum(a.record is not None and a.record["status"] == "graded" for a in group)
-                self._settle(group)
-            self.writer.flush()
-            for _ in range(ROUNDS):
-                for answer in workers.run(self._calls(waiting)):
-                    self._take(answer.key, answer.value, answer.error)
-                    self.writer.flush()
-                waiting = [attempt for attempt in waiting if attempt.record is None and attempt.tries < ROUNDS]
-        except Unwritable as full:
-            self.report.stopped = str(full)
-        except BaseException:  # such as Ctrl-C
-            patience = 0.0
-            raise
-        finally:
-            # Also after an interruption, so that less is left for the next run.
-            self.report.unwritten = self.writer.finish(patience)
-            self._tell_marks()
-            self.writer.close()
+            patience = gradebook.PATIENCE if patience is None else patience
+            cells = {name: gradebook.Cells.of(self.course.root, s.source) for name, s in self.sets.items()}
+            due = {name: s.rule.due for name, s in self.sets.items()}
+            self.writer = gradebook.Writer(self.course.root, cells, due=due, tell=self.tell)
+            try:
+                self.started(len(waiting))
+                self._reconcile()
+                for group in self.groups.values():
+                    self.report.unchanged += sum(a.record is not None and a.record["status"] == "graded" for a in group)
+                    self._settle(group)
+                self.writer.flush()
+                while waiting and pool is not None:
+                    for answer in pool.run(self._calls(waiting)):
+                        self._take(answer.key, answer.value, answer.error)
+                        self.writer.flush()
+                    waiting = [attempt for attempt in waiting if attempt.record is None and attempt.tries < ROUNDS]
+            except Unwritable as full:
+                self.report.stopped = str(full)
+            except BaseException:  # such as Ctrl-C
+                patience = 0.0
+                raise
+            finally:
+                # Also after an interruption, so that less is left for the next run.
+                self.report.unwritten = self.writer.finish(patience)
+                self._tell_marks()
+                self.writer.close()
 
     def _reconcile(self) -> None:
         """Let the gradebook have what the records have, also those of students who are not in this folder."""

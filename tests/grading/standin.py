@@ -152,14 +152,16 @@ def run(given: dict[str, Any]) -> int:
 
     Args:
         given: "root", "folder"; "log" and "seconds" for the stand-in, or "real": true for the real checker; "library";
-            "jobs", "patience", "scheduler"; "die": at which step to be killed, see `_mortal`.
+            "jobs", "patience", "scheduler", "nobody"; "die": at which step to be killed, see `_mortal`.
     """
     import standin
 
     from course_lib.errors import CourseError
-    from course_lib.grading import fingerprint, grade
+    from course_lib.grading import cluster, fingerprint, grade
     from course_lib.grading.course import Course
 
+    if "nobody" in given:
+        cluster.NOBODY = given["nobody"]
     if "library" in given:
         fingerprint.LIBRARY = Path(given["library"])
     if "die" in given:
