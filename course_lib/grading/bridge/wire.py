@@ -7,6 +7,7 @@ loaded by the trusted side, and every array must bring exactly as many bytes as 
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import re
@@ -24,7 +25,7 @@ import torch
 FRAME = 64 * 2**20  # bytes of one frame
 DEPTH = 60  # containers inside containers
 ENTRIES = 200_000  # elements of one container
-ELEMENTS = 2_000_000  # of all containers of one frame: an empty list is one byte here, and 56 in memory
+ELEMENTS = 1_000_000  # of all containers of one frame: an empty list is one byte here, and 56 in memory
 INTEGER = 4096  # bits of an integer
 AXES = 32
 HEADER = struct.Struct("<I")
@@ -152,6 +153,8 @@ def unpack(body: bytes) -> Any:
             raise BadFrame(f"more than {ELEMENTS:,} values in one frame")
         return found
 
+    collects = gc.isenabled()
+    gc.disable()  # nothing of a tree is garbage, and to look for it again and again takes longer than to read it
     try:
         return msgpack.unpackb(
             body,
@@ -168,6 +171,9 @@ def unpack(body: bytes) -> Any:
         raise
     except Exception as error:  # msgpack raises errors of many kinds
         raise BadFrame(f"no msgpack ({type(error).__name__})") from None
+    finally:
+        if collects:
+            gc.enable()
 
 
 # ------------------------------------------------------------------------------------- arrays as bytes

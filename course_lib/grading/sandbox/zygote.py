@@ -14,6 +14,7 @@ import ctypes
 import gc
 import importlib
 import json
+import math
 import os
 import random
 import resource
@@ -22,6 +23,7 @@ import shutil
 import signal
 import socket
 import sys
+import threading
 import time
 import types
 from pathlib import Path
@@ -51,6 +53,8 @@ PRELOAD = (
 )
 POLL = 0.2  # seconds between two looks at memory and processes
 FILES = 20_000  # in each folder: an empty file takes memory too
+COUNTING = 5.0  # seconds that counting memory may take; whoever needs more keeps it from being counted
+MORE_THREADS = 64  # than processes
 THREADS = 8  # of all its processes together; a submission that has more runs after the others
 WORK, SCRATCH = "/home/student", ("/home/student", "/tmp", "/dev/shm")
 
@@ -112,7 +116,7 @@ def set_limits(memory: int, disk: int, processes: int) -> None:
         (resource.RLIMIT_FSIZE, disk),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_NOFILE, 256),
-        (resource.RLIMIT_NPROC, processes + 64),
+        (resource.RLIMIT_NPROC, processes + MORE_THREADS),
     ):
         hard = resource.getrlimit(which)[1]
         bound = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
@@ -153,7 +157,7 @@ def student(bridge: int, output: int, order: dict[str, Any], shell: Any) -> None
     Runtime(socket.socket(fileno=3), shell).serve()
 
 
-def warden(bridge: int, output: int, watch: int, order: dict[str, Any], shell: Any) -> None:
+def warden(bridge: int, output: int, watch: int, order: dict[str, Any], shell: Any, accountant: socket.socket) -> None:
     """Watch over one student's process; tells the other end why it ended: "ended", "memory", "processes", "crash"."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     said = socket.socket(fileno=watch)
@@ -169,6 +173,7 @@ def warden(bridge: int, output: int, watch: int, order: dict[str, Any], shell: A
         status = 1
         try:
             said.close()
+            accountant.close()
             student(bridge, output, order, shell)
             status = 0
         finally:
@@ -176,12 +181,12 @@ def warden(bridge: int, output: int, watch: int, order: dict[str, Any], shell: A
     os.close(bridge)
     os.close(output)
     ended = os.pidfd_open(child)
-    why = b"ended"
+    why, bounds = b"ended", _Bounds(child, order["limits"], accountant)
     while True:
         ready, _, _ = select.select([said, ended], [], [], POLL)
         if ready:
             break
-        too_much = _excess(child, order["limits"])
+        too_much = bounds.exceeded()
         if too_much:
             why = too_much.encode()
             break
@@ -232,19 +237,63 @@ def _lines(path: str) -> dict[str, int]:
     return found
 
 
-def _excess(child: int, limits: dict[str, int]) -> str:
-    """What the student's processes have too much of, together; "" for nothing."""
-    family = _family(child)
-    if len(family) > limits["processes"]:
-        return "processes"
-    known = {pid: _lines(f"{pid}/status") for pid in family}
-    if sum(lines.get("Threads", 0) for lines in known.values()) > THREADS:
-        _give_way(family)
-    if sum(lines.get("RssAnon", 0) + lines.get("RssShmem", 0) for lines in known.values()) < limits["memory"]:
-        return ""
-    # Pages that are shared with the zygote, or among them, count in parts.
-    total = sum(_lines(f"{pid}/smaps_rollup").get("Pss", 0) for pid in family)
-    return "memory" if total > limits["memory"] else ""
+class _Bounds:
+    """What the processes of `child` may have together; `accountant` is the other end of `keep_accounts`."""
+
+    def __init__(self, child: int, limits: dict[str, int], accountant: socket.socket) -> None:
+        self.child, self.limits, self.accountant = child, limits, accountant
+        self.answer, self.asked_at = -1, 0.0
+
+    def exceeded(self) -> str:
+        """ "processes", "memory", or "" for neither."""
+        family = _family(self.child)
+        if len(family) > self.limits["processes"]:
+            return "processes"
+        known = [_lines(f"{pid}/status") for pid in family]
+        threads = sum(lines.get("Threads", 0) for lines in known)
+        if threads > self.limits["processes"] + MORE_THREADS:
+            return "processes"
+        if threads > THREADS:
+            _give_way(family)
+        most = sum(lines.get("RssAnon", 0) + lines.get("RssShmem", 0) for lines in known)
+        return "memory" if most > self.limits["memory"] and self._counted(family) > self.limits["memory"] else ""
+
+    def _counted(self, family: set[int]) -> float:
+        """The bytes that these processes have together, shared pages counted once; 0 while that is not known."""
+        if self.answer < 0:
+            self.answer, written = os.pipe()
+            self.asked_at = time.monotonic()
+            try:
+                socket.send_fds(self.accountant, [json.dumps(list(family)).encode()], [written])
+            finally:
+                os.close(written)
+        if not select.select([self.answer], [], [], POLL)[0]:
+            return math.inf if time.monotonic() - self.asked_at > COUNTING else 0
+        found = int(os.read(self.answer, 100) or 0)
+        os.close(self.answer)
+        self.answer = -1
+        return found
+
+
+def keep_accounts(orders: socket.socket) -> None:
+    """Count memory for wardens: an order is a list of processes, with a pipe for the sum of their bytes.
+
+    The kernel lets whoever asks wait for a process that forks. This process can wait for several; a warden could not,
+    for it may have no threads.
+    """
+
+    def count(family: list[int], answer: int) -> None:
+        total = sum(_lines(f"{pid}/smaps_rollup").get("Pss", 0) for pid in family)
+        with contextlib.suppress(OSError):
+            os.write(answer, str(total).encode())
+        os.close(answer)
+
+    os.chdir("/proc")
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(orders, 65536, 1)
+        if not message:
+            return
+        threading.Thread(target=count, args=(json.loads(message), *descriptors), daemon=True).start()
 
 
 def _give_way(family: set[int]) -> None:
@@ -280,6 +329,15 @@ def can_isolate() -> bool:
 def main() -> None:
     """Load everything, then take orders until nobody gives any."""
     control = socket.socket(fileno=int(sys.argv[1]))
+    accountant, orders = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    if os.fork() == 0:  # before anything is loaded: it should be small
+        try:
+            control.close()
+            accountant.close()
+            keep_accounts(orders)
+        finally:
+            os._exit(0)
+    orders.close()
     cache = os.environ.get("COURSE_FONTS")  # matplotlib looks for fonts for seconds where it has no list
     if cache and os.path.isdir(cache):
         with contextlib.suppress(OSError):
@@ -312,7 +370,7 @@ def main() -> None:
         if os.fork() == 0:
             try:
                 control.close()
-                warden(bridge, output, watch, json.loads(message), made)
+                warden(bridge, output, watch, json.loads(message), made, accountant)
             finally:
                 os._exit(0)
         for descriptor in descriptors:
