@@ -33,6 +33,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from course_lib.authoring import tree
+from course_lib.authoring.surroundings import UNWATCHED, surroundings
 from course_lib.errors import CourseError
 
 LIMIT = 60.0  # seconds of processor time that a mutant may take; of waiting, PATIENCE times as much
@@ -333,7 +334,7 @@ def _run_cells(job: _Job) -> Row:
 
 def _child(connection: multiprocessing.connection.Connection, job: _Job, limit: float) -> None:
     """The process of one mutant: one thread, no display, what it prints kept apart."""
-    os.environ.update(_ENVIRONMENT)
+    os.environ.update(UNWATCHED)
     with contextlib.suppress(ImportError):  # not on Windows; there only the waiting is limited
         import resource
 
@@ -355,30 +356,6 @@ def _child(connection: multiprocessing.connection.Connection, job: _Job, limit: 
     os._exit(0)
 
 
-_ENVIRONMENT = {
-    "COURSE_HEADLESS": "1",
-    "MPLBACKEND": "Agg",
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-}
-
-
-@contextlib.contextmanager
-def _environment() -> Iterator[None]:
-    """One thread for every process that is started inside; the environment is put back afterwards."""
-    before = {key: os.environ.get(key) for key in _ENVIRONMENT}
-    os.environ.update(_ENVIRONMENT)
-    try:
-        yield
-    finally:
-        for key, value in before.items():
-            if value is None:
-                os.environ.pop(key, None)
-            else:
-                os.environ[key] = value
-
-
 def _execute(jobs: Iterable[_Job], workers: int, limit: float) -> Iterator[Row]:
     """Rows as they finish, `workers` processes side by side."""
     # A fork server imports torch once, in one thread; each mutant then is a fork of it.
@@ -394,7 +371,7 @@ def _execute(jobs: Iterable[_Job], workers: int, limit: float) -> Iterator[Row]:
                 job = waiting.pop()
                 here, there = context.Pipe(duplex=False)
                 process = context.Process(target=_child, args=(there, job, limit), daemon=True)
-                with _environment():
+                with surroundings():
                     process.start()
                 there.close()
                 running[here] = (job, process, time.monotonic())

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from course_lib.authoring.build import notebook_text, write
+from course_lib.authoring.surroundings import ONE_THREAD
 from course_lib.authoring.tree import assignment_sources, choose, close_names, find_root, lecture_sources
 from course_lib.budget import RUNGS
 from course_lib.errors import CourseError
@@ -177,7 +178,7 @@ def run_all(
     environment = {key: value for key, value in os.environ.items() if key not in ("MPLBACKEND", "PYTHONSTARTUP")}
     environment.update(COURSE_HEADLESS="1", COURSE_DEVICE=device, PYDEVD_DISABLE_FILE_VALIDATION="1")
     if jobs > 1:
-        environment.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+        environment.update(ONE_THREAD)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for run in runs:  # an old result must not pass for this one

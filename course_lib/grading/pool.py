@@ -19,14 +19,11 @@ from typing import Any
 
 import psutil
 
+from course_lib.authoring.surroundings import UNWATCHED, surroundings
 from course_lib.errors import CourseError
 
 ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "MPLBACKEND": "Agg",
-    "COURSE_HEADLESS": "1",
+    **UNWATCHED,
     "COURSE_BUDGET": "smoke",  # for demonstrations; no graded cell depends on it
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
 }
@@ -102,7 +99,8 @@ class Pool:
     def warm(self) -> None:
         """Begin to import what is preloaded, and do not wait for it."""
         if self._context.get_start_method() == "forkserver":
-            multiprocessing.forkserver.ensure_running()
+            with surroundings(ENVIRONMENT):
+                multiprocessing.forkserver.ensure_running()
 
     def run(self, calls: Iterable[Call]) -> Iterator[Answer]:
         """Answers in the order in which they come. A call is taken from `calls` when a process is free for it."""
@@ -177,7 +175,8 @@ class Pool:
         process = self._context.Process(
             target=_work, args=(there, str(self.folder / "grading.log"), self.first), daemon=True
         )
-        process.start()
+        with surroundings(ENVIRONMENT):
+            process.start()
         there.close()
         return here, process
 
@@ -187,7 +186,7 @@ def _work(connection: Any, log: str, first: tuple[Callable[..., None], tuple[Any
     _die_with_parent()
     # Ctrl-C is for the coordinator, which ends its workers. A handler, unlike SIG_IGN, is not inherited by programs.
     signal.signal(signal.SIGINT, lambda *_: None)
-    os.environ.update(ENVIRONMENT)
+    os.environ.update(ENVIRONMENT)  # also where another user of the fork server started it
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for stream in (1, 2):
         os.dup2(descriptor, stream)
