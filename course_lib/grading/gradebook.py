@@ -177,7 +177,7 @@ def students(root: Path) -> dict[str, Student]:
     with open_gradebook(root) as gradebook:
         return {
             row[0]: Student(row[0], *(value or "" for value in row[1:]))
-            for row in gradebook.db.execute(select(*columns))
+            for row in gradebook.db.execute(select(*columns).order_by(api.Student.id))
         }
 
 
