@@ -247,6 +247,7 @@ class Sandbox:
             "limits": {name: int(value) for name, value in limits.items()},
             "isolate": self.kind == "bubblewrap" and self.isolates,
             "confined": self.kind == "bubblewrap",
+            "alone": os.geteuid() == 0,
             "folder": folder.name if folder else "",
         }
         try:
