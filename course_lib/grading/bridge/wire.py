@@ -47,6 +47,8 @@ DTYPES = {
         torch.complex128,
     )
 }
+NAMES = {dtype: name for name, dtype in DTYPES.items()}
+QUICK = {"float64", "float32", "int64", "int32"}
 NUMPY = re.compile(r"[<>|](?:b1|[iu][1248]|f[248]|c(?:8|16)|[US][1-9]\d{0,4})")
 
 
@@ -223,7 +225,16 @@ def unpack_array(parts: Any) -> np.ndarray:
 
 def pack_tensor(tensor: torch.Tensor) -> list[Any]:
     """[dtype, shape, order of the axes in memory, bytes]."""
-    name = str(tensor.dtype).removeprefix("torch.")
+    name = NAMES.get(tensor.dtype, "")
+    if (
+        type(tensor) is torch.Tensor
+        and name in QUICK
+        and tensor.device.type == "cpu"
+        and tensor.layout == torch.strided
+    ):
+        array = tensor.detach().numpy()  # what nearly all tensors are, at a tenth of the cost of what follows
+        if array.flags.c_contiguous:
+            return [name, list(array.shape), list(range(array.ndim)), array.tobytes()]
     if name not in DTYPES or tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type == "meta":
         raise Unsendable(f"a tensor of {tensor.dtype}, {tensor.layout} cannot cross; a dense one of numbers can")
     tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
@@ -244,6 +255,8 @@ def unpack_tensor(parts: Any) -> torch.Tensor:
             return torch.empty([shape[axis] for axis in order], dtype=dtype).permute(_inverse(order))
         except RuntimeError:
             raise BadFrame("a shape that no tensor has") from None
+    if name in QUICK and order == sorted(order):
+        return torch.frombuffer(bytearray(data), dtype=dtype).reshape(shape)
     flat = torch.frombuffer(bytearray(data), dtype=torch.uint8)
     flat = flat != 0 if dtype == torch.bool else flat.view(dtype)
     return flat.reshape([shape[axis] for axis in order]).permute(_inverse(order))
