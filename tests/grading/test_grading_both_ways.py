@@ -49,7 +49,7 @@ def references(name: str) -> dict[str, str]:
 
 
 @cache
-def tests_of(name: str, task: str) -> tuple[str, ...]:
+def cells_of(name: str, task: str) -> tuple[str, ...]:
     """The test cells of a task."""
     found, current = [], ""
     for cell in json.loads(files(name)[0])["cells"]:
@@ -104,7 +104,7 @@ def test_judged_as_in_one_process(worker, name, task, which, kind, source):
         "release": release,
         "seed": "5eed",
         "sandbox": "bubblewrap",
-        "only": list(tests_of(name, task)),
+        "only": list(cells_of(name, task)),
         "limits": {**box.LIMITS, "question": 60.0},
     }
     result = worker.ask(grade_one, job)

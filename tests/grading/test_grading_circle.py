@@ -175,6 +175,7 @@ def test_the_lms_tables_have_the_fields_that_they_import(own_course):
         "Username": "ada",
         "Email address": "ada@example.org",
         NAME: "10",
+        f"{NAME} (feedback)": "double 3/3, mean 2/2, why 0/2, largest 4/4, sign 1/1.",
     }
 
 
