@@ -1,0 +1,17 @@
+# ruff: noqa
+"""Sends every answer twice.
+
+class: forged frames
+spares: none
+"""
+
+# %% double
+import gc
+
+runtime = next(o for o in gc.get_objects() if type(o).__name__ == "Runtime")
+send = runtime.line.send
+
+
+def double(x):
+    runtime.line.send = lambda tree: (send(tree), send(tree))
+    return 6
