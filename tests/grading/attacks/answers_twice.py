@@ -1,5 +1,5 @@
 # ruff: noqa
-"""Sends every answer twice.
+"""Sends every answer twice, and so answers questions that nobody asked.
 
 class: forged frames
 spares: none
