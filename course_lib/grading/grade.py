@@ -272,7 +272,7 @@ def _workers(
     limit = limits["submission"] + GRACE
     preload = [grader.__module__]
     if grader is check:
-        from course_lib.grading.sandbox.zygote import PRELOAD
+        from course_lib.grading.checker import PRELOAD
 
         preload = ["course_lib.grading.checker", *PRELOAD]
     if scheduler is None:
@@ -283,8 +283,8 @@ def _workers(
 
                 course.grading.mkdir(parents=True, exist_ok=True)
                 box = stack.enter_context(Sandbox(sandbox, course.grading / "grading.log", wait=False))
-                pool.warm()
-                importlib.import_module("course_lib.grading.gradebook")  # nbgrader, which takes seconds as well
+                pool.warm()  # takes less than the sandbox; nbgrader, which takes seconds as well, then has a free core
+                importlib.import_module("course_lib.grading.gradebook")
                 box.ready()
                 pool.first = (use_sandbox, (box.control, box.kind, box.isolates))
             yield stack.enter_context(pool)

@@ -71,6 +71,7 @@ def read_course(source: bytes, release: bytes) -> Course:
     first = next((k for k, cell in enumerate(notebook["cells"]) if nbgrader_of(cell).get("solution")), math.inf)
     parts = []
     for place, cell in enumerate(notebook["cells"]):
+        bound(source_of(cell)), defines(source_of(cell))  # which are remembered
         marks = nbgrader_of(cell)
         trusted = marks.get("grade") or marks.get("locked") or place < first
         ours = cell["cell_type"] == "code" and trusted and not marks.get("solution")
@@ -158,10 +159,11 @@ def _parsed(source: str) -> ast.Module | None:
         return None
 
 
-def bound(source: str) -> set[str]:
+@lru_cache(maxsize=2000)
+def bound(source: str) -> frozenset[str]:
     """The names that a cell binds at its top level; of code that cannot be read, every word."""
     tree = _parsed(source)
-    return set(WORD.findall(source)) if tree is None else _bound(tree.body)
+    return frozenset(WORD.findall(source) if tree is None else _bound(tree.body))
 
 
 def _bound(statements: Iterable[ast.stmt]) -> set[str]:
@@ -185,11 +187,12 @@ def _bound(statements: Iterable[ast.stmt]) -> set[str]:
     return names
 
 
-def defines(source: str) -> set[str]:
+@lru_cache(maxsize=2000)
+def defines(source: str) -> frozenset[str]:
     """The functions and classes that a cell defines."""
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     tree = _parsed(source)
-    return {statement.name for statement in tree.body if isinstance(statement, kinds)} if tree else set()
+    return frozenset(statement.name for statement in tree.body if isinstance(statement, kinds)) if tree else frozenset()
 
 
 def used(source: str) -> set[str]:

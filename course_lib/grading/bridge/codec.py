@@ -35,11 +35,13 @@ from course_lib.grading.bridge.wire import (
     fields,
     pack_array,
     pack_tensor,
+    tensor_bytes,
     unpack_array,
     unpack_tensor,
 )
 
-PLAIN = (type(None), bool, float, str, bytes)
+PLAIN = frozenset((type(None), bool, float, str, bytes))
+CONTAINERS = (list, dict, tuple, set, frozenset)
 SIMPLE = (bool, int, float, str, type(None), tuple)  # attributes of a module that are sent with it
 LIBRARIES = ("torch", "numpy", "course_lib", "builtins", "math")  # whose classes and functions are sent by their names
 GENERATORS = {"PCG64": np.random.PCG64, "MT19937": np.random.MT19937, "Philox": np.random.Philox}
@@ -163,6 +165,23 @@ def _like(gradient: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
     return gradient
 
 
+class _Noting:
+    """What `Codec.noting` returns; a class, for a generator takes twice the time, and every call passes here."""
+
+    __slots__ = ("before", "codec", "lists")
+
+    def __init__(self, codec: Codec, arrays: list[Any] | None, live: list[torch.Tensor] | None) -> None:
+        self.codec, self.lists = codec, (arrays, live)
+
+    def __enter__(self) -> tuple[Any, Any]:
+        self.before = self.codec.arrays, self.codec.live
+        self.codec.arrays, self.codec.live = self.lists
+        return self.lists
+
+    def __exit__(self, *exception: object) -> None:
+        self.codec.arrays, self.codec.live = self.before
+
+
 class Codec:
     """One end's translation.
 
@@ -185,17 +204,9 @@ class Codec:
         self.arrays: list[Any] | None = None  # where set: arrays and plain tensors that pass are noted here, in order
         self.live: list[torch.Tensor] | None = None  # tensors that require a gradient are noted here, and sent apart
 
-    @contextlib.contextmanager
-    def noting(
-        self, *, arrays: list[Any] | None = None, live: list[torch.Tensor] | None = None
-    ) -> Iterator[tuple[list[Any], list[torch.Tensor]]]:
+    def noting(self, *, arrays: list[Any] | None = None, live: list[torch.Tensor] | None = None) -> _Noting:
         """Within, note arrays that can be changed in place, and tensors that require a gradient, in these lists."""
-        before = self.arrays, self.live
-        self.arrays, self.live = arrays, live
-        try:
-            yield arrays, live  # type: ignore[misc]
-        finally:
-            self.arrays, self.live = before
+        return _Noting(self, arrays, live)
 
     # ------------------------------------------------------------------------------------------- to the wire
 
@@ -204,12 +215,20 @@ class Codec:
         kind = type(value)
         if kind in PLAIN:
             return value
+        if kind is np.ndarray:
+            if self.arrays is not None:
+                self.arrays.append(value)
+            return ["a", *pack_array(value)]
         if kind is int:
             return value if -(2**63) <= value < 2**63 else ["i", _hexadecimal(value)]
+        if kind is torch.Tensor:
+            return self._encode_tensor(value)
         if depth > DEPTH:
             raise Unsendable(f"it is nested more than {DEPTH} deep")
-        if id(value) in inside:
+        if inside and id(value) in inside:
             raise Unsendable("it contains itself")
+        if kind in CONTAINERS:
+            return self._encode_container(value, depth, inside)
         if isinstance(value, torch.Tensor):
             return self._encode_tensor(value)
         if isinstance(value, np.ndarray):
@@ -218,18 +237,20 @@ class Codec:
             return ["a", *pack_array(np.asarray(value))]
         if isinstance(value, np.generic):
             return ["n", *pack_array(np.asarray(value))]
-        if isinstance(value, list | tuple | set | frozenset | dict) and not isinstance(value, torch.Size):
-            if len(value) > ENTRIES:
-                raise Unsendable(f"it has {len(value):,} elements, and {ENTRIES:,} may be sent at a time")
-            inside = (*inside, id(value))
-            if isinstance(value, dict):
-                items = [
-                    [self.encode(k, depth + 1, inside), self.encode(v, depth + 1, inside)] for k, v in dict.items(value)
-                ]
-                return ["d", items]
-            tag = "l" if isinstance(value, list) else "t" if isinstance(value, tuple) else "s"
-            return [tag, [self.encode(item, depth + 1, inside) for item in value]]
+        if isinstance(value, CONTAINERS) and not isinstance(value, torch.Size):
+            return self._encode_container(value, depth, inside)
         return self._encode_other(value, depth, inside)
+
+    def _encode_container(self, value: Any, depth: int, inside: tuple[int, ...]) -> Any:
+        if not value and isinstance(value, dict):
+            return ["d", []]
+        if len(value) > ENTRIES:
+            raise Unsendable(f"it has {len(value):,} elements, and {ENTRIES:,} may be sent at a time")
+        inside, depth, encode = (*inside, id(value)), depth + 1, self.encode
+        if isinstance(value, dict):
+            return ["d", [[encode(k, depth, inside), encode(v, depth, inside)] for k, v in dict.items(value)]]
+        tag = "l" if isinstance(value, list) else "t" if isinstance(value, tuple) else "s"
+        return [tag, [encode(item, depth, inside) for item in value]]
 
     def _encode_other(self, value: Any, depth: int, inside: tuple[int, ...]) -> Any:
         if isinstance(value, torch.Size):
@@ -313,16 +334,23 @@ class Codec:
 
     def decode(self, tree: Any, depth: int = 0) -> Any:
         """The value of a tree. Raises BadFrame where it is none."""
-        if type(tree) in PLAIN or type(tree) is int:
+        kind = type(tree)
+        if kind in PLAIN or kind is int:
             return tree
-        if depth > DEPTH or type(tree) is not list or not tree or type(tree[0]) is not str:
+        if depth > DEPTH or kind is not list or not tree or type(tree[0]) is not str:
             raise BadFrame("a value of no kind")
         tag, parts = tree[0], tree[1:]
+        if tag == "a":
+            return self._decode_array(parts, depth)
+        if tag == "T":
+            return self._decode_tensor(parts, depth)
         if tag in ("l", "t", "s"):
             (items,) = fields(parts, list)
             found = [self.decode(item, depth + 1) for item in items]
+            if tag == "l":
+                return found
             try:  # one by one: a million numbers of one hash must not keep the deadline from being noticed
-                return found if tag == "l" else tuple(found) if tag == "t" else {item for item in found}
+                return tuple(found) if tag == "t" else {item for item in found}
             except TypeError:
                 raise BadFrame("a set of what cannot be in one") from None
         if tag == "d":
@@ -530,7 +558,7 @@ def content(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value.tobytes()
     if isinstance(value, torch.Tensor):
-        return pack_tensor(value)[-1]
+        return tensor_bytes(value)
     if isinstance(value, torch.Generator):
         return pack_tensor(value.get_state())[-1]
     return repr(value.bit_generator.state)

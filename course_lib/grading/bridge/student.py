@@ -107,7 +107,7 @@ class Runtime:
         """What goes with every frame: types that were not named before, changed tensors and arrays."""
         kinds, self._new_kinds = self._new_kinds, []
         news: dict[str, Any] = {"types": kinds} if kinds else {}
-        if changes := self._shared.changes():
+        if len(self._shared) and (changes := self._shared.changes()):
             news["shared"] = changes
         mirrors = []
         for number, entry in self._mirrors.items():
@@ -125,7 +125,8 @@ class Runtime:
         return news
 
     def _synchronise(self, frame: dict[str, Any]) -> None:
-        self._shared.apply(frame.get("shared") or [])
+        if "shared" in frame:
+            self._shared.apply(frame["shared"])
         for number, _, tree in frame.get("mirrors") or ():
             if number in self._mirrors:
                 entry = self._mirrors[number]
@@ -168,22 +169,24 @@ class Runtime:
             found = list(torch.autograd.grad(outputs, wanted, given, retain_graph=True, allow_unused=True))
         at = iter(found)
         gradients = [next(at) if tensor.requires_grad else None for tensor in inputs]
-        return {"gradients": [None if gradient is None else pack_tensor(gradient) for gradient in gradients]}
+        return {"gradients": [None if gradient is None else pack_tensor(gradient.contiguous()) for gradient in gradients]}
 
     def _use(self, question: dict[str, Any]) -> dict[str, Any]:
         """Call an object, take an attribute or an element of it …"""
         thing = self._objects[question["of"]]
-        inputs = [unpack_tensor(tree).requires_grad_() for tree in question["live"]]
+        inputs = [unpack_tensor(tree).requires_grad_() for tree in question.get("live", ())]
         with self._codec.noting(arrays=[], live=inputs) as (arguments, _):
             args, kwargs = self._codec.decode(question["with"])
         question["held"] = args, kwargs  # until it is told what was changed in them, though nobody here keeps them
-        before = [content(argument) for argument in arguments] if question["back"] else []
+        before = [content(argument) for argument in arguments] if "back" in question else []
         with torch.set_grad_enabled(question["grad"]):
             answer: dict[str, Any] = {}
             try:
                 answer = self._result(self._used(thing, question["do"], question["name"], args, kwargs), inputs)
             except Exception as error:
                 answer["error"] = self._error(error)
+        if not before:
+            return answer
         changed = [
             [place, self._codec.encode(state_of(argument))]
             for place, (argument, was) in enumerate(zip(arguments, before, strict=False))

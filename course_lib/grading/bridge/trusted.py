@@ -181,15 +181,11 @@ class Session:
                 tree = self._codec.encode([list(args), kwargs])
         except Unsendable as error:
             raise Lost("protocol", f"a test sends what cannot be sent: {error}") from None
-        frame = {
-            "do": kind,
-            "of": number,
-            "name": name,
-            "with": tree,
-            "live": [pack_tensor(tensor) for tensor in live],
-            "grad": torch.is_grad_enabled(),
-            "back": kind in ("call", "method"),
-        }
+        frame = {"do": kind, "of": number, "name": name, "with": tree, "grad": torch.is_grad_enabled()}
+        if live:
+            frame["live"] = [pack_tensor(tensor) for tensor in live]
+        if arguments and kind in ("call", "method"):
+            frame["back"] = True
         answer = self._request(frame)
         self._copy_back(answer.get("changed"), arguments)
         try:
@@ -201,7 +197,7 @@ class Session:
 
     def gradients(self, graph: int, given: tuple[Any, ...], shapes: list[torch.Size]) -> list[torch.Tensor | None]:
         """dz/d(inputs) from dz/d(outputs) of a call, computed by the student's process."""
-        packed = [None if gradient is None else pack_tensor(gradient) for gradient in given]
+        packed = [None if gradient is None else pack_tensor(gradient.contiguous()) for gradient in given]
         answer = self._request({"do": "gradients", "graph": graph, "given": packed})
         self._raise(answer)
         found = answer.get("gradients")
@@ -227,7 +223,8 @@ class Session:
         self.crossings += 1
         self._depth += 1
         try:
-            self.line.send({**frame, "id": identity, "shared": self._shared.changes(), "mirrors": self._mirrored()})
+            frame["id"] = identity
+            self._send(frame)
             while True:
                 answer = self.line.receive()
                 if type(answer) is not dict:
@@ -254,24 +251,34 @@ class Session:
                 self._mirrors.clear()
         raise AssertionError("unreachable")
 
+    def _send(self, frame: dict[str, Any]) -> None:
+        """Send a frame, with what was changed here since the last one."""
+        if len(self._shared) and (changes := self._shared.changes()):
+            frame["shared"] = changes
+        if self._mirrors and (mirrors := self._mirrored()):
+            frame["mirrors"] = mirrors
+        self.line.send(frame)
+
     def _take(self, answer: dict[str, Any], inputs: list[torch.Tensor]) -> Any:
         """The value of an answer, with its graph tied to `inputs`; or the student's exception, raised."""
-        self._raise(answer)
-        live = answer.get("live") or []
+        if answer.get("error") is not None:
+            self._raise(answer)
+        live = answer.get("live")
+        if not live:
+            return self._safely(self._codec.decode, answer.get("value"))
         if type(live) is not list:
             self._break("a list that is none")
         values = [self._safely(unpack_tensor, tree) for tree in live]
-        if values:
-            graph, leaves = answer.get("graph"), answer.get("leaves")
-            if type(graph) is not int or type(leaves) is not list or len(leaves) > 100_000:
-                self._break("a graph that is none")
-            if any(not (v.is_floating_point() or v.is_complex()) for v in values):
-                self._break("a gradient of what has none")
-            known = [self._safely(self._codec.decode, leaf) for leaf in leaves]
-            if any(not isinstance(leaf, torch.Tensor) for leaf in known):
-                self._break("a leaf that is no tensor")
-            values = list(_Across.apply(self, graph, values, *inputs, *known))
-            values = [v if v.requires_grad or not torch.is_grad_enabled() else v.requires_grad_() for v in values]
+        graph, leaves = answer.get("graph"), answer.get("leaves")
+        if type(graph) is not int or type(leaves) is not list or len(leaves) > 100_000:
+            self._break("a graph that is none")
+        if any(not (v.is_floating_point() or v.is_complex()) for v in values):
+            self._break("a gradient of what has none")
+        known = [self._safely(self._codec.decode, leaf) for leaf in leaves]
+        if any(not isinstance(leaf, torch.Tensor) for leaf in known):
+            self._break("a leaf that is no tensor")
+        values = list(_Across.apply(self, graph, values, *inputs, *known))
+        values = [v if v.requires_grad or not torch.is_grad_enabled() else v.requires_grad_() for v in values]
         with self._codec.noting(live=values):
             return self._safely(self._codec.decode, answer.get("value"))
 
@@ -326,8 +333,7 @@ class Session:
                 raise AttributeError(f"{type(target).__name__} has no {name!r} for you to use")
         except Exception as error:
             answer["error"] = [type(error).__name__, str(error)[:TEXT]]
-        answer["shared"], answer["mirrors"] = self._shared.changes(), self._mirrored()
-        self.line.send(answer)
+        self._send(answer)
 
     def _called(self, target: Callable[..., Any], question: dict[str, Any]) -> Any:
         arguments = self._safely(self._codec.decode, question.get("with"))

@@ -220,11 +220,8 @@ class Sandbox:
         self.control.close()
         if self._started is None:
             return
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._started.wait(1)
-        if self._started.poll() is None:
-            self._started.kill()
-            self._started.wait()
+        self._started.kill()  # there is nothing that it would have to finish
+        self._started.wait()
 
     def start(self, limits: dict[str, float]) -> Process:
         """A new student's process.

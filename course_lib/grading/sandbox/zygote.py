@@ -39,6 +39,7 @@ PRELOAD = (
     "matplotlib_inline.backend_inline",
     "sklearn.datasets",
     "sklearn.model_selection",
+    "course_lib.budget",
     "course_lib.checks.backprop",
     "course_lib.checks.gan",
     "course_lib.data",
