@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,15 @@ import torch
 
 from course_lib.data.hub import data_root, fetching
 from course_lib.errors import CourseError
+
+
+@lru_cache(maxsize=1)
+def _scanned() -> tuple[np.ndarray, np.ndarray]:
+    """scikit-learn's file, read once: pixels (1797, 8, 8) in 0..16, digits (1797,)."""
+    from sklearn.datasets import load_digits
+
+    raw = load_digits()
+    return raw.images, raw.target
 
 
 def digits(split: str = "all", *, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -23,17 +33,16 @@ def digits(split: str = "all", *, seed: int = 0) -> tuple[torch.Tensor, torch.Te
     Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI repository, 1998
     (doi:10.24432/C50P49), its test part, as shipped by `sklearn.datasets.load_digits`.
     """
-    from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
-    raw = load_digits()
-    images = torch.from_numpy((raw.images / 8 - 1).astype(np.float32))[:, None]
-    labels = torch.from_numpy(raw.target.astype(np.int64))
+    pixels, target = _scanned()
+    images = torch.from_numpy((pixels / 8 - 1).astype(np.float32))[:, None]
+    labels = torch.from_numpy(target.astype(np.int64))
     if split == "all":
         return images, labels
     if split not in ("train", "test"):
         raise CourseError(f"The digits have the splits train, test and all, not {split!r}.")
-    train, test = train_test_split(np.arange(len(labels)), test_size=0.2, random_state=seed, stratify=raw.target)
+    train, test = train_test_split(np.arange(len(labels)), test_size=0.2, random_state=seed, stratify=target)
     chosen = torch.from_numpy(train if split == "train" else test)
     return images[chosen], labels[chosen]
 

@@ -35,11 +35,11 @@ import msgpack
 
 from course_lib.errors import CourseError
 from course_lib.grading.sandbox.zygote import PRELOAD as SANDBOXED
+from course_lib.grading.sandbox.zygote import first_use
 from course_lib.grading.script import Part, Step, read_course, write_script
 
 PRELOAD = (  # what tests need of it; an optimizer steps in the student's process only
     *(name for name in SANDBOXED if name not in ("torch._dynamo", "course_lib.grading.bridge.shell")),
-    "torch.fx.experimental.symbolic_shapes",  # what the first use of autograd.grad imports
     "torch.testing",
     "course_lib.grading.bridge.trusted",
     "course_lib.handin.rebuild",
@@ -61,13 +61,19 @@ ENDED = {
 TOO_MUCH = "[The outputs of this notebook are too large; those of this cell were left out.]\n"
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
+_loaded = False
 _sandbox: Any = None  # of this worker, started when first needed
 
 
 def preload() -> None:
     """Import what every checker needs, so that forks of this process need not."""
+    global _loaded
+    if _loaded:
+        return
+    _loaded = True
     for name in PRELOAD:
         importlib.import_module(name)
+    first_use()
     gc.collect()
     gc.freeze()  # so that no collection in a fork looks at it again, which would copy its pages
 

@@ -272,9 +272,7 @@ def _workers(
     limit = limits["submission"] + GRACE
     preload = [grader.__module__]
     if grader is check:
-        from course_lib.grading.checker import PRELOAD
-
-        preload = ["course_lib.grading.checker", *PRELOAD]
+        preload = ["course_lib.grading.preloaded"]
     if scheduler is None:
         with contextlib.ExitStack() as stack:
             pool = Pool(jobs, course.grading, limit, preload)

@@ -67,6 +67,7 @@ class Runtime:
         self._shared = Shared(1)
         self._codec = Codec(self._shared, self._refer, self._meet, sends_modules=False)
         self._objects: dict[int, Any] = {}
+        self._object_numbers = itertools.count()
         self._numbers: dict[int, int] = {}  # id of an object: its number
         self._kinds: dict[type, int] = {}
         self._new_kinds: list[list[Any]] = []
@@ -125,6 +126,8 @@ class Runtime:
         return news
 
     def _synchronise(self, frame: dict[str, Any]) -> None:
+        for number in frame.get("gone", ()):  # the tests have these no more
+            self._numbers.pop(id(self._objects.pop(number, None)), None)
         if "shared" in frame:
             self._shared.apply(frame["shared"])
         for number, _, tree in frame.get("mirrors") or ():
@@ -169,7 +172,9 @@ class Runtime:
             found = list(torch.autograd.grad(outputs, wanted, given, retain_graph=True, allow_unused=True))
         at = iter(found)
         gradients = [next(at) if tensor.requires_grad else None for tensor in inputs]
-        return {"gradients": [None if gradient is None else pack_tensor(gradient.contiguous()) for gradient in gradients]}
+        return {
+            "gradients": [None if gradient is None else pack_tensor(gradient.contiguous()) for gradient in gradients]
+        }
 
     def _use(self, question: dict[str, Any]) -> dict[str, Any]:
         """Call an object, take an attribute or an element of it …"""
@@ -290,8 +295,8 @@ class Runtime:
             return ["tests", thing._number]
         number = self._numbers.get(id(thing))
         if number is None:
-            number = self._numbers[id(thing)] = len(self._objects)
-            self._objects[number] = thing  # kept, so that its id stays its own
+            number = self._numbers[id(thing)] = next(self._object_numbers)
+            self._objects[number] = thing  # kept while the tests have it, so that its id stays its own
         return ["student", number, self._kind(thing)]
 
     def _kind(self, thing: Any) -> int:
@@ -313,8 +318,9 @@ class Runtime:
     def _meet(self, parts: list[Any]) -> Any:
         if parts[0] == "student":
             return self._objects[parts[1]]
-        _, number, kind, called, methods, attributes = parts
+        number = parts[1]
         if number not in self._lent:
+            _, _, kind, called, methods, attributes = parts
             made = LentFunction if called else Lent
             self._lent[number] = made(self, number, kind, methods, attributes)
         return self._lent[number]

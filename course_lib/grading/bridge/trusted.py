@@ -12,6 +12,7 @@ import inspect
 import itertools
 import re
 import secrets
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -76,7 +77,7 @@ class StudentObject:
         if name.startswith("__"):
             raise AttributeError(name)  # what copy, pickle, NumPy and others look for
         if name in methods:
-            return lambda *args, **kwargs: session.ask("method", number, name, *args, **kwargs)
+            return lambda *args, **kwargs: self._at[0].ask("method", number, name, *args, **kwargs)  # keeps `self`
         return session.ask("attribute", number, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -142,8 +143,12 @@ class Session:
         self._shared = Shared(0)
         self._codec = Codec(self._shared, self._lend, self._meet, sends_modules=True)
         self._lent: list[Any] = []
+        self._lent_as: list[list[Any]] = []  # how each is told of
         self._lent_ids: dict[int, int] = {}
-        self._objects: dict[int, StudentObject] = {}
+        self._objects: dict[int, weakref.ref[StudentObject]] = {}
+        self._gone: set[int] = (
+            set()
+        )  # objects that are not needed here any more; the other end is told with the next frame
         self._classes: dict[int, tuple[type, frozenset[str]]] = {}
         self._mirrors: dict[
             int, list[Any]
@@ -257,6 +262,9 @@ class Session:
             frame["shared"] = changes
         if self._mirrors and (mirrors := self._mirrored()):
             frame["mirrors"] = mirrors
+        if self._gone:
+            gone, self._gone = self._gone, set()
+            frame["gone"] = list(gone)
         self.line.send(frame)
 
     def _take(self, answer: dict[str, Any], inputs: list[torch.Tensor]) -> Any:
@@ -325,9 +333,9 @@ class Session:
         try:
             if question["ask"] == "call" and callable(target) and not isinstance(target, type):
                 answer["value"] = self._codec.encode(self._called(target, question))
-            elif question["ask"] == "method" and name in lends(target):
+            elif question["ask"] == "method" and _lends(target, name):
                 answer["value"] = self._codec.encode(self._called(getattr(target, name), question))
-            elif question["ask"] == "attribute" and name in lends(target):
+            elif question["ask"] == "attribute" and _lends(target, name):
                 answer |= self._mirror(getattr(target, name))
             else:
                 raise AttributeError(f"{type(target).__name__} has no {name!r} for you to use")
@@ -400,9 +408,11 @@ class Session:
                 self._break("it made the tests lend too many objects")
             number = self._lent_ids[id(thing)] = len(self._lent)
             self._lent.append(thing)  # kept, so that its id stays its own
-        names = sorted(lends(thing))
-        methods = [name for name in names if callable(inspect.getattr_static(thing, name))]
-        return ["tests", number, type(thing).__name__, callable(thing), methods, [n for n in names if n not in methods]]
+            names = sorted(lends(thing))
+            methods = [name for name in names if callable(inspect.getattr_static(thing, name))]
+            attributes = [name for name in names if name not in methods]
+            self._lent_as.append(["tests", number, type(thing).__name__, callable(thing), methods, attributes])
+        return self._lent_as[number]
 
     def _meet(self, parts: list[Any]) -> Any:
         """The object that a reference of the student's names."""
@@ -414,12 +424,21 @@ class Session:
         where, number, kind = fields(parts, str, int, int)
         if where != "student" or kind not in self._classes:
             raise BadFrame("a reference to nothing")
-        if number not in self._objects:
+        known = self._objects.get(number)
+        found = None if known is None else known()
+        if found is None:
             if len(self._objects) >= OBJECTS:
                 raise BadFrame(f"more than {OBJECTS:,} objects")
             made, methods = self._classes[kind]
-            self._objects[number] = made(self, number, methods)
-        return self._objects[number]
+            found = made(self, number, methods)
+            self._gone.discard(number)
+            self._objects[number] = weakref.ref(found, lambda ref: self._forget(number, ref))
+        return found
+
+    def _forget(self, number: int, reference: weakref.ref[StudentObject]) -> None:
+        if self._objects.get(number) is reference:
+            del self._objects[number]
+            self._gone.add(number)
 
     def _learn(self, kinds: Any) -> None:
         """Types of the student's objects: [number, name, abilities, names of methods]."""
@@ -454,11 +473,20 @@ class Session:
 def lends(thing: Any) -> frozenset[str]:
     """The attributes that a student's code may use of an object of the tests."""
     more = getattr(type(thing), "lends", frozenset())
-    return frozenset(name for name in CONTRACT | frozenset(more) if not name.startswith("_") and _has(thing, name))
+    return frozenset(name for name in CONTRACT | frozenset(more) if _lends(thing, name))
+
+
+def _lends(thing: Any, name: Any) -> bool:
+    """Whether a student's code may use this attribute of an object of the tests."""
+    if type(name) is not str or name.startswith("_"):
+        return False
+    return (name in CONTRACT or name in getattr(type(thing), "lends", ())) and _has(thing, name)
 
 
 def _has(thing: Any, name: str) -> bool:
     """hasattr, without running the code of a property."""
+    if not isinstance(thing, type) and any(name in vars(kind) for kind in type(thing).__mro__):
+        return True
     try:
         inspect.getattr_static(thing, name)
     except AttributeError:

@@ -49,6 +49,7 @@ PRELOAD = (
     "course_lib.loop",
     "course_lib.losses.games",
     "course_lib.scratch",
+    "course_lib.scratch.planted",
     "course_lib.grading.bridge.student",
     "course_lib.grading.bridge.shell",
 )
@@ -306,6 +307,18 @@ def _give_way(family: set[int]) -> None:
                     os.setpriority(os.PRIO_PROCESS, int(thread), 19)
 
 
+def first_use() -> None:
+    """Load what only the first use of something loads."""
+    import torch
+
+    from course_lib.data import digits
+
+    leaf = torch.ones(2, requires_grad=True)
+    torch.autograd.grad(2 * leaf, leaf, torch.ones(2))
+    torch.testing.assert_close(leaf, leaf)
+    digits("train")
+
+
 def can_isolate() -> bool:
     """Whether namespaces inside bubblewrap's are allowed here."""
     child = os.fork()
@@ -349,7 +362,7 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(1)
-    torch.ones(2, requires_grad=True).sum().backward()  # what only the first use loads
+    first_use()
     main_module = types.ModuleType("__main__")
     sys.modules["__main__"] = main_module
     from course_lib.grading.bridge import shell
