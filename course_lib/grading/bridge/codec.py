@@ -11,7 +11,6 @@ across the bridge.
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import itertools
 import struct
