@@ -34,6 +34,7 @@ from typing import Any
 import msgpack
 
 from course_lib.errors import CourseError
+from course_lib.grading.pool import die_with_parent
 from course_lib.grading.sandbox.zygote import PRELOAD as SANDBOXED
 from course_lib.grading.sandbox.zygote import first_use
 from course_lib.grading.script import Part, Step, read_course, write_script
@@ -42,6 +43,7 @@ PRELOAD = (  # what tests need of it; an optimizer steps in the student's proces
     *(name for name in SANDBOXED if name not in ("torch._dynamo", "course_lib.grading.bridge.shell")),
     "torch.testing",
     "course_lib.grading.bridge.trusted",
+    "course_lib.grading.grade",
     "course_lib.handin.rebuild",
 )
 GRACE = 20.0  # seconds that a checker may take beyond its submission's limit
@@ -111,13 +113,13 @@ def refused(job: dict[str, Any], reason: str, *, ours: bool = False) -> dict[str
     }
 
 
-def use_sandbox(control: Any, kind: str, isolates: bool) -> None:
+def use_sandbox(control: Any, kind: str, isolates: bool, alone: bool) -> None:
     """Let this worker use a sandbox that another process has started."""
     global _sandbox
     from course_lib.grading.sandbox.box import Sandbox
 
     preload()
-    _sandbox = Sandbox.of(control, kind, isolates)
+    _sandbox = Sandbox.of(control, kind, isolates, alone)
 
 
 def _worker_sandbox(kind: str) -> Any:
@@ -142,6 +144,7 @@ def _in_a_fork(job: dict[str, Any], sandbox: Any) -> dict[str, Any]:
     if child == 0:
         status = 1
         try:
+            die_with_parent()
             os.close(read)
             result = Checker(job, sandbox).grade()
             with os.fdopen(written, "wb") as stream:

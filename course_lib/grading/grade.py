@@ -276,15 +276,19 @@ def _workers(
     if scheduler is None:
         with contextlib.ExitStack() as stack:
             pool = Pool(jobs, course.grading, limit, preload)
-            if grader is check:  # all workers share one sandbox, which loads torch while the fork server does
+            if grader is check:  # all workers share one sandbox
                 from course_lib.grading.checker import use_sandbox
 
                 course.grading.mkdir(parents=True, exist_ok=True)
                 box = stack.enter_context(Sandbox(sandbox, course.grading / "grading.log", wait=False))
-                pool.warm()  # takes less than the sandbox; nbgrader, which takes seconds as well, then has a free core
-                importlib.import_module("course_lib.grading.gradebook")
+                if sandbox == "none":
+                    pool.warm()
+                importlib.import_module("course_lib.grading.gradebook")  # nbgrader takes seconds to load, as does torch
                 box.ready()
-                pool.first = (use_sandbox, (box.control, box.kind, box.isolates))
+                if box.isolates and sandbox == "bubblewrap":
+                    pool.start = box.worker  # torch is loaded once: in the sandbox, for workers too
+                else:
+                    pool.first = (use_sandbox, (box.control, box.kind, box.isolates, box.alone))
             yield stack.enter_context(pool)
     else:
         from course_lib.grading.cluster import Cluster

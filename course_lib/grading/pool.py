@@ -74,6 +74,7 @@ class Pool:
     def __init__(self, jobs: int, folder: Path, limit: float, preload: Sequence[str] = ()) -> None:
         self.jobs, self.folder, self.limit = jobs, folder, limit
         self.first: tuple[Callable[..., None], tuple[Any, ...]] | None = None  # what a process calls before all else
+        self.start: Callable[[], tuple[Any, Any]] = self._start  # makes a process: the connection to it, and itself
         method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
         self._context = multiprocessing.get_context(method)
         if method == "forkserver" and preload:
@@ -164,7 +165,7 @@ class Pool:
             connection.close()
             _kill(process)
         else:
-            connection, process = self._start()
+            connection, process = self.start()
         # Where the worker dies while it receives, the end of its connection is noticed by `run`.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             connection.send((call.function, call.arguments))
@@ -173,7 +174,7 @@ class Pool:
     def _start(self) -> tuple[Any, Any]:
         here, there = self._context.Pipe()
         process = self._context.Process(
-            target=_work, args=(there, str(self.folder / "grading.log"), self.first), daemon=True
+            target=serve, args=(there, str(self.folder / "grading.log"), self.first), daemon=True
         )
         with surroundings(ENVIRONMENT):
             process.start()
@@ -181,16 +182,17 @@ class Pool:
         return here, process
 
 
-def _work(connection: Any, log: str, first: tuple[Callable[..., None], tuple[Any, ...]] | None) -> None:
-    """The life of a worker: answer calls until the connection closes."""
-    _die_with_parent()
+def serve(connection: Any, log: str | None, first: tuple[Callable[..., None], tuple[Any, ...]] | None) -> None:
+    """The life of a worker: answer calls until the connection closes. What it prints goes to the file `log`, if any."""
+    die_with_parent()
     # Ctrl-C is for the coordinator, which ends its workers. A handler, unlike SIG_IGN, is not inherited by programs.
     signal.signal(signal.SIGINT, lambda *_: None)
     os.environ.update(ENVIRONMENT)  # also where another user of the fork server started it
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    for stream in (1, 2):
-        os.dup2(descriptor, stream)
-    os.close(descriptor)
+    if log is not None:
+        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        for stream in (1, 2):
+            os.dup2(descriptor, stream)
+        os.close(descriptor)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(process)d %(levelname)s %(message)s", force=True)
     if first is not None:
         first[0](*first[1])
@@ -209,10 +211,10 @@ def _work(connection: Any, log: str, first: tuple[Callable[..., None], tuple[Any
         connection.send(answer)
 
 
-def _die_with_parent() -> None:
-    """End this process when the coordinator ends, however that happens (Linux; elsewhere after the present call).
+def die_with_parent() -> None:
+    """End this process when its parent ends, however that happens (Linux; elsewhere after the present call).
 
-    The parent is the fork server, which leaves when its one client does.
+    A worker's parent is the fork server, which leaves when its one client does, or the sandbox's, which is killed then.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
@@ -221,7 +223,7 @@ def _die_with_parent() -> None:
 def _kill(process: Any) -> None:
     """End a worker and what it started."""
     try:
-        family = psutil.Process(process.pid).children(recursive=True)
+        family = psutil.Process(process.pid).children(recursive=True) if process.pid is not None else []
     except (psutil.Error, ValueError, TypeError):
         family = []
     if process.is_alive():

@@ -7,12 +7,14 @@ import json
 import os
 import select
 import shutil
+import signal
 import site
 import socket
 import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import course_lib
@@ -37,6 +39,7 @@ LIMITS = {
     "processes": 64,
     "output": 200_000,  # characters that are kept of what a cell prints
 }
+TRIES = 3  # how often a zygote that has died is started again for one worker
 START = 120.0  # seconds that the zygote may take to load everything
 HOW = (
     "install bubblewrap (Debian, Ubuntu: apt install bubblewrap; Fedora: dnf install bubblewrap), or grade on a Linux "
@@ -142,6 +145,35 @@ class Process:
         return said.decode(errors="replace").partition(" ")[0] or "ended"
 
 
+class Worker:
+    """A process of the grader's own that was forked from the zygote: what a pool needs of a process.
+
+    Args:
+        descriptor: of the process (a pidfd); process numbers in the sandbox are others than here.
+    """
+
+    pid = None
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def __del__(self) -> None:
+        os.close(self._descriptor)
+
+    def is_alive(self) -> bool:
+        """Whether it has not ended."""
+        return not select.select([self._descriptor], [], [], 0)[0]
+
+    def kill(self) -> None:
+        """End it, and with it what it has started."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._descriptor, signal.SIGKILL)
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for its end."""
+        select.select([self._descriptor], [], [], timeout)
+
+
 class Sandbox:
     """A zygote, in bubblewrap or (`kind` "none") without. Use it in a with statement, or close it.
 
@@ -158,7 +190,13 @@ class Sandbox:
     """
 
     def __init__(self, kind: str = "bubblewrap", log: Path | None = None, *, wait: bool = True) -> None:
-        self.kind, self._log, self.isolates = kind, log, False
+        self.kind, self._log, self.isolates, self.alone = kind, log, False, os.geteuid() == 0
+        self._begin()
+        if wait:
+            self.ready()
+
+    def _begin(self) -> None:
+        kind, log = self.kind, self._log
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         if kind == "bubblewrap":
             command = _command(bubblewrap(), theirs.fileno())
@@ -181,14 +219,13 @@ class Sandbox:
         theirs.close()
         self.control = ours
         ours.settimeout(START)
-        if wait:
-            self.ready()
 
     @classmethod
-    def of(cls, control: socket.socket, kind: str, isolates: bool, log: Path | None = None) -> Sandbox:
-        """The sandbox that another process has started."""
+    def of(cls, control: socket.socket, kind: str, isolates: bool, alone: bool, log: Path | None = None) -> Sandbox:
+        """The sandbox that another process has started; `alone`: as root, so that students' code has no processes."""
         self = cls.__new__(cls)
-        self.kind, self.isolates, self._log, self._started, self.control = kind, isolates, log, None, control
+        self.kind, self.isolates, self.alone, self._log = kind, isolates, alone, log
+        self._started, self.control = None, control
         control.settimeout(START)
         return self
 
@@ -223,6 +260,32 @@ class Sandbox:
         self._started.kill()  # there is nothing that it would have to finish
         self._started.wait()
 
+    def worker(self) -> tuple[Connection, Worker]:
+        """A new process of the grader's own: `Pool` serves calls in it. With it torch is loaded once for all.
+
+        It is in this sandbox, but not in one of the students' processes, which neither see it nor what it has.
+
+        Raises:
+            CourseError: the zygote has died, and does not start again.
+        """
+        for _ in range(TRIES):
+            if not self.alive():
+                self.close()
+                self._begin()
+                self.ready()
+            ours, theirs = socket.socketpair()
+            ours.settimeout(START)
+            order = {"do": "worker", "kind": self.kind, "alone": self.alone}
+            with theirs, self.control.dup() as control, contextlib.suppress(OSError):
+                socket.send_fds(self.control, [json.dumps(order).encode()], [theirs.fileno(), control.fileno()])
+            with contextlib.suppress(OSError):
+                _, descriptors, _, _ = socket.recv_fds(ours, 1, 1)
+                if descriptors:
+                    ours.settimeout(None)
+                    return Connection(ours.detach()), Worker(descriptors[0])
+            ours.close()
+        raise CourseError("The sandbox does not start; build/grading/grading.log says why.")
+
     def start(self, limits: dict[str, float]) -> Process:
         """A new student's process.
 
@@ -241,10 +304,11 @@ class Sandbox:
         output, written = os.pipe()
         folder = None if self.kind == "bubblewrap" else tempfile.TemporaryDirectory(prefix="submission-")
         order = {
+            "do": "student",
             "limits": {name: int(value) for name, value in limits.items()},
             "isolate": self.kind == "bubblewrap" and self.isolates,
             "confined": self.kind == "bubblewrap",
-            "alone": os.geteuid() == 0,
+            "alone": self.alone,
             "folder": folder.name if folder else "",
         }
         try:

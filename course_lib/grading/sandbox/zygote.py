@@ -1,10 +1,12 @@
-"""The process inside bubblewrap: loads torch and the course once, then makes a fork for each student's process.
+"""The process inside bubblewrap: loads torch and the course once, then makes a fork for each process that needs them.
 
-`python -m course_lib.grading.sandbox.zygote FD` takes orders on the socket FD. An order is one JSON message with three
-descriptors: the bridge (a socket), the output (a pipe) and the watch (a socket). It makes two processes. The *warden*
-holds the watch: when the other end closes it, or memory or processes run out, it kills the student's process and all
-that this one has started, and says why. The student's process is process 1 of namespaces of its own, so that it sees
-neither the others nor what they leave behind, and nothing that it starts outlives it.
+`python -m course_lib.grading.sandbox.zygote FD` takes orders on the socket FD. An order is one JSON message with
+descriptors. One for a student's process brings three: the bridge (a socket), the output (a pipe) and the watch (a
+socket). It makes two processes. The *warden* holds the watch: when the other end closes it, or memory or processes run
+out, it kills the student's process and all that this one has started, and says why. The student's process is process 1
+of namespaces of its own, so that it sees neither the others nor what they leave behind, and nothing that it starts
+outlives it. One for a *worker*, a process of the grader's own, brings the socket on which it is given its jobs and one
+on which it gives orders in its turn. Students' processes are never forked from one that has seen a job.
 """
 
 from __future__ import annotations
@@ -157,6 +159,22 @@ def student(bridge: int, output: int, order: dict[str, Any], shell: Any) -> None
     torch.manual_seed(random.getrandbits(63))
     gc.enable()
     Runtime(socket.socket(fileno=3), shell).serve()
+
+
+def worker(jobs: int, control: int, order: dict[str, Any]) -> None:
+    """A process of the grader's own, from its first line to its last."""
+    gc.enable()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    from multiprocessing.connection import Connection
+
+    from course_lib.grading.checker import use_sandbox
+    from course_lib.grading.pool import serve
+
+    with socket.socket(fileno=os.dup(jobs)) as calls:
+        own = os.pidfd_open(os.getpid())
+        socket.send_fds(calls, [b"w"], [own])
+        os.close(own)
+    serve(Connection(jobs), None, (use_sandbox, (socket.socket(fileno=control), order["kind"], True, order["alone"])))
 
 
 def warden(bridge: int, output: int, watch: int, order: dict[str, Any], shell: Any, accountant: socket.socket) -> None:
@@ -357,12 +375,15 @@ def main() -> None:
         with contextlib.suppress(OSError):
             shutil.copytree(cache, os.environ["MPLCONFIGDIR"], dirs_exist_ok=True)
     began = time.monotonic()
+    gc.disable()  # nothing of what is loaded is garbage; to look for it takes a sixth of the time
     for name in PRELOAD:
         importlib.import_module(name)
+    from course_lib.grading import checker
+
+    checker.preload()  # for workers
     import torch
 
     torch.set_num_threads(1)
-    first_use()
     main_module = types.ModuleType("__main__")
     sys.modules["__main__"] = main_module
     from course_lib.grading.bridge import shell
@@ -380,11 +401,15 @@ def main() -> None:
             return
         if not message:
             return
-        bridge, output, watch = descriptors
+        order = json.loads(message)
         if os.fork() == 0:
             try:
                 control.close()
-                warden(bridge, output, watch, json.loads(message), made, accountant)
+                if order["do"] == "worker":
+                    accountant.close()
+                    worker(*descriptors, order)
+                else:
+                    warden(*descriptors, order, made, accountant)
             finally:
                 os._exit(0)
         for descriptor in descriptors:
