@@ -137,7 +137,7 @@ class _Attempt:
     old: Record | None = None  # the result that the new one is merged into
     record: Record | None = None  # the result, once there is one
     error: str = ""  # why there is none
-    cells: dict[str, str] = field(default_factory=dict)  # `fingerprint.Tests.cells` of it, for those to be graded
+    data: bytes = b""  # the file, while it is graded
     tries: int = 0
 
     @property
@@ -195,15 +195,21 @@ def grade(
     submissions, refused = collect(folder, course.choose(), wanted, roster=roster, policy=policy)
     if not submissions:
         raise _nothing(folder, refused)
-    library = fingerprint.Library()
-    sets = {name: _problem_set(course, name, library, policy) for name in sorted({s.assignment for s in submissions})}
-    if sandbox == "bubblewrap" and scheduler is None and grader is check:
-        bubblewrap()
     bounds = {**LIMITS, **(limits or {})}
-    with _locked(course):
-        run = _Run(course, sets, bounds, sandbox, again, grader, started, finished, tell)
-        run.report.refused += refused
-        run.work(submissions, lambda: _workers(course, jobs, bounds, sandbox, scheduler, grader), patience)
+    with contextlib.ExitStack() as stack:
+        box = None
+        if grader is check and scheduler is None:
+            if any(not Place.counting(course, s.student, s.assignment).record.exists() for s in submissions):
+                box = stack.enter_context(_sandbox(course, sandbox))  # which loads torch while what follows is read
+            elif sandbox == "bubblewrap":
+                bubblewrap()
+        library = fingerprint.Library()
+        present = sorted({submission.assignment for submission in submissions})
+        sets = {name: _problem_set(course, name, library, policy) for name in present}
+        with _locked(course):
+            run = _Run(course, sets, bounds, sandbox, again, grader, started, finished, tell)
+            run.report.refused += refused
+            run.work(submissions, lambda: _workers(course, jobs, bounds, sandbox, scheduler, grader, box), patience)
     report = run.report
     if not report.records and not report.stopped and not report.unwritten:
         raise _nothing(folder, report.refused)
@@ -259,6 +265,15 @@ def _tidy(course: Course) -> None:
             partial.unlink(missing_ok=True)
 
 
+def _sandbox(course: Course, kind: str) -> Sandbox:
+    """A sandbox that begins to load what it needs."""
+    try:
+        course.grading.mkdir(parents=True, exist_ok=True)
+        return Sandbox(kind, course.grading / "grading.log", wait=False)
+    except OSError as error:
+        raise CourseError(f"Cannot write to {course.grading} ({error.strerror or error}).") from error
+
+
 @contextlib.contextmanager
 def _workers(
     course: Course,
@@ -267,8 +282,9 @@ def _workers(
     sandbox: str,
     scheduler: str | None,
     grader: Callable[[Job], Result],
+    box: Sandbox | None,
 ) -> Iterator[Pool | Cluster]:
-    """What runs the jobs, here or on a cluster."""
+    """What runs the jobs, here or on a cluster. `box`: the sandbox, where it has been started already."""
     limit = limits["submission"] + GRACE
     preload = [grader.__module__]
     if grader is check:
@@ -279,8 +295,7 @@ def _workers(
             if grader is check:  # all workers share one sandbox
                 from course_lib.grading.checker import use_sandbox
 
-                course.grading.mkdir(parents=True, exist_ok=True)
-                box = stack.enter_context(Sandbox(sandbox, course.grading / "grading.log", wait=False))
+                box = box or stack.enter_context(_sandbox(course, sandbox))
                 if sandbox == "none":
                     pool.warm()
                 importlib.import_module("course_lib.grading.gradebook")  # nbgrader takes seconds to load, as does torch
@@ -456,7 +471,7 @@ class _Run:
             if hashlib.sha256(data).hexdigest() != attempt.digest:
                 self._take(attempt, None, "the file changed while it was being graded; grade it again")
                 continue
-            attempt.cells = self.sets[attempt.submission.assignment].tests.cells(data)
+            attempt.data = data
             yield Call(attempt, self.grader, (self._job(attempt, data),))
 
     def _job(self, attempt: _Attempt, data: bytes) -> Job:
@@ -519,6 +534,7 @@ class _Run:
     def _record(self, attempt: _Attempt, result: Result) -> tuple[Record, bytes | None]:
         """The record and notebook of a result, with what is kept of an earlier one."""
         problem_set = self.sets[attempt.submission.assignment]
+        data, attempt.data = attempt.data, b""
         record = {key: value for key, value in result.items() if key not in ("notebook", "ours")}
         marks: dict[str, Any] = {
             "submission": attempt.digest,
@@ -530,7 +546,7 @@ class _Run:
         record["unanswered"] = []
         if record["status"] == "refused":
             return record, None
-        marks["cells"] = attempt.cells
+        marks["cells"] = problem_set.tests.cells(data)
         notebook = result["notebook"]
         record["unanswered"] = unanswered(notebook, json.loads(problem_set.release))
         if attempt.only is not None and attempt.old is not None:

@@ -105,7 +105,7 @@ class Pool:
 
     def run(self, calls: Iterable[Call]) -> Iterator[Answer]:
         """Answers in the order in which they come. A call is taken from `calls` when a process is free for it."""
-        source, again = iter(calls), list[tuple[Call, int]]()
+        source, again, answers = iter(calls), list[tuple[Call, int]](), list[Answer]()
         exhausted = False
         while True:
             while len(self._busy) < self.jobs and (again or not exhausted):
@@ -117,6 +117,8 @@ class Pool:
                     exhausted = True
                 else:
                     self._begin(call, 1)
+            yield from answers  # whoever takes them may take time, which the processes use
+            answers.clear()
             if not self._busy:
                 return
             oldest = min(attempt.began for attempt in self._busy.values())
@@ -148,7 +150,7 @@ class Pool:
                 else:
                     self._idle.append((connection, attempt.process))
                 if error is not None:
-                    yield Answer(attempt.call.key, value, error, seconds)
+                    answers.append(Answer(attempt.call.key, value, error, seconds))
 
     def ask(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """One call, and its value. Raises CourseError where it went wrong."""

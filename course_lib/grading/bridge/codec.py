@@ -148,6 +148,8 @@ class Shared:
                     raise BadFrame("a shared tensor of another shape")
                 tensor.copy_(new)
         if tensor.is_leaf and tensor.requires_grad != requires_grad:
+            if requires_grad and not (tensor.is_floating_point() or tensor.is_complex()):
+                raise BadFrame("a gradient of what has none")
             tensor.requires_grad_(requires_grad)
         if tensor.is_leaf:
             tensor.grad = None if gradient is None else _like(unpack_tensor(gradient), tensor)
@@ -276,7 +278,8 @@ class Codec:
         if isinstance(value, np.random.Generator) and type(value.bit_generator).__name__ in GENERATORS:
             if self.arrays is not None:
                 self.arrays.append(value)
-            return ["g", type(value.bit_generator).__name__, self.encode(value.bit_generator.state)]
+            with self.noting(live=self.live):  # an array of its state is none that was passed
+                return ["g", type(value.bit_generator).__name__, self.encode(value.bit_generator.state)]
         if isinstance(value, torch.Generator) and value.device.type == "cpu":
             if self.arrays is not None:
                 self.arrays.append(value)
@@ -336,7 +339,8 @@ class Codec:
         kind = type(tree)
         if kind in PLAIN or kind is int:
             return tree
-        if depth > DEPTH or kind is not list or not tree or type(tree[0]) is not str:
+        # One more than `encode` counts for containers, for an array may be inside the deepest.
+        if depth > DEPTH + 1 or kind is not list or not tree or type(tree[0]) is not str:
             raise BadFrame("a value of no kind")
         tag, parts = tree[0], tree[1:]
         if tag == "a":
@@ -483,10 +487,12 @@ class Codec:
         return Ellipsis
 
     def _decode_numpy_generator(self, parts: list[Any], depth: int) -> np.random.Generator:
-        if len(parts) != 2 or parts[0] not in GENERATORS:
+        if len(parts) != 2 or type(parts[0]) is not str or parts[0] not in GENERATORS:
             raise BadFrame("a random generator that may not cross")
         generator = np.random.Generator(GENERATORS[parts[0]]())
-        set_state(generator, self.decode(parts[1], depth + 1))
+        with self.noting(live=self.live):
+            state = self.decode(parts[1], depth + 1)
+        set_state(generator, state)
         if self.arrays is not None:
             self.arrays.append(generator)
         return generator

@@ -96,13 +96,14 @@ class Runtime:
             answer["error"] = self._error(error)
         self._depth -= 1
         self._flush()
-        answer |= self._news()
+        news = self._news()
         if self._depth == 0:
             self._mirrors.clear()
         try:
-            self.line.send(answer)
+            self.line.send({**answer, **news})
         except Unsendable as error:
-            self.line.send({"id": question["id"], "error": self._error(TypeError(f"what it returns: {error}"))})
+            error = self._error(TypeError(f"what it returns: {error}"))
+            self.line.send({"id": question["id"], "error": error, **news})
 
     def _news(self) -> dict[str, Any]:
         """What goes with every frame: types that were not named before, changed tensors and arrays."""

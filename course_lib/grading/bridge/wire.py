@@ -243,7 +243,7 @@ def unpack_array(parts: Any) -> np.ndarray:
     except ValueError:  # of no elements, and too many axes or too long ones
         raise BadFrame("a shape that no array has") from None
     if dtype.kind == "b":
-        array = array.view(np.uint8) != 0
+        array = np.asarray(array.view(np.uint8) != 0)  # without axes it would be a scalar
     array.flags.writeable = writeable
     return array
 
@@ -276,7 +276,8 @@ def pack_tensor(tensor: torch.Tensor) -> list[Any]:
     tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
     order = list(range(tensor.dim())) if tensor.is_contiguous() else _order(tensor.stride())
     dense = tensor.permute(order).contiguous()
-    return [name, list(tensor.shape), order, dense.reshape(-1).view(torch.uint8).numpy().tobytes()]
+    flat = dense.as_strided((dense.numel(),), (1,))  # of none or one element, contiguous() and reshape() keep any stride
+    return [name, list(tensor.shape), order, flat.view(torch.uint8).numpy().tobytes()]
 
 
 def unpack_tensor(parts: Any) -> torch.Tensor:
