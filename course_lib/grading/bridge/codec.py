@@ -58,9 +58,8 @@ class Shared:
         self._by_number: dict[int, weakref.ref[Any]] = {}
         self._ids: dict[int, int] = {}  # id of a tensor: its number; tensors compare elementwise, so they are no keys
         self._known: dict[int, tuple[Any, ...]] = {}  # what the other end knows of a tensor
-        self.held: list[
-            Any
-        ] = []  # modules that were sent: the other end may name them though nobody here does any more
+        self.held: list[Any] = []  # modules that crossed: the other end may name them though nobody here does any more
+        self.gone: list[int] = []  # modules that this end gave a number, and that nobody here has any more
 
     def __len__(self) -> int:
         return len(self._by_number)
@@ -75,12 +74,15 @@ class Shared:
         if number is None:
             number = next(self._numbers)
         key = id(thing)
+        gives = isinstance(thing, nn.Module) and number % 2 == self._first % 2
 
         def forget(_: Any, number: int = number, key: int = key) -> None:
             self._by_number.pop(number, None)
             self._known.pop(number, None)
             if self._ids.get(key) == number:
                 del self._ids[key]
+            if gives:
+                self.gone.append(number)
 
         self._by_number[number] = weakref.ref(thing, forget)
         self._ids[key] = number
@@ -436,6 +438,7 @@ class Codec:
             module.add_module(key, self.decode(value, depth + 1))
         module.training = training
         self.shared.share(module, number)
+        self.shared.held.append(module)
         self.shared._known[number] = (training,)
         return module
 
@@ -451,7 +454,7 @@ class Codec:
     def _decode_integer(self, parts: list[Any], depth: int) -> int:
         (digits,) = fields(parts, str)
         try:
-            if len(digits) > INTEGER // 4 + 2:
+            if len(digits) > INTEGER // 4 + len("-0x"):
                 raise ValueError
             return int(digits, 16)
         except ValueError:

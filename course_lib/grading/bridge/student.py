@@ -129,6 +129,9 @@ class Runtime:
     def _synchronise(self, frame: dict[str, Any]) -> None:
         for number in frame.get("gone", ()):  # the tests have these no more
             self._numbers.pop(id(self._objects.pop(number, None)), None)
+        if "modules" in frame:
+            gone = set(frame["modules"])
+            self._shared.held = [m for m in self._shared.held if self._shared.number(m) not in gone]
         if "shared" in frame:
             self._shared.apply(frame["shared"])
         for number, _, tree in frame.get("mirrors") or ():

@@ -114,8 +114,15 @@ class _Across(torch.autograd.Function):
     """Tensors that came with a graph of the student's process; the way back asks that process for gradients."""
 
     @staticmethod
-    def forward(ctx: Any, session: Session, graph: int, values: list[torch.Tensor], *inputs: torch.Tensor) -> Any:
-        ctx.session, ctx.graph, ctx.shapes = session, graph, [tensor.shape for tensor in inputs]
+    def forward(
+        ctx: Any,
+        session: Session,
+        graph: int,
+        values: list[torch.Tensor],
+        leaves: list[torch.Tensor],
+        *inputs: torch.Tensor,
+    ) -> Any:
+        ctx.session, ctx.graph, ctx.leaves, ctx.shapes = session, graph, leaves, [tensor.shape for tensor in inputs]
         ctx.set_materialize_grads(False)
         return tuple(values)
 
@@ -123,7 +130,8 @@ class _Across(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: torch.Tensor | None) -> Any:
         found = ctx.session.gradients(ctx.graph, gradients, ctx.shapes)
-        return (None, None, None, *found)
+        ctx.session._leaves += ctx.leaves
+        return (None, None, None, None, *found)
 
 
 class Session:
@@ -154,6 +162,7 @@ class Session:
             int, list[Any]
         ] = {}  # what the student's code sees of lent objects' arrays: [array, content]
         self._mirror_numbers = itertools.count()
+        self._leaves: list[torch.Tensor] = []  # the student's, kept until their new gradients have been told
         self._depth = 0
 
     def fresh(self, *, write_back: bool = True) -> None:
@@ -260,8 +269,11 @@ class Session:
         """Send a frame, with what was changed here since the last one."""
         if len(self._shared) and (changes := self._shared.changes()):
             frame["shared"] = changes
+        self._leaves.clear()
         if self._mirrors and (mirrors := self._mirrored()):
             frame["mirrors"] = mirrors
+        if self._shared.gone:
+            frame["modules"], self._shared.gone = self._shared.gone, []
         if self._gone:
             gone, self._gone = self._gone, set()
             frame["gone"] = list(gone)
@@ -285,7 +297,7 @@ class Session:
         known = [self._safely(self._codec.decode, leaf) for leaf in leaves]
         if any(not isinstance(leaf, torch.Tensor) for leaf in known):
             self._break("a leaf that is no tensor")
-        values = list(_Across.apply(self, graph, values, *inputs, *known))
+        values = list(_Across.apply(self, graph, values, known, *inputs, *known))
         values = [v if v.requires_grad or not torch.is_grad_enabled() else v.requires_grad_() for v in values]
         with self._codec.noting(live=values):
             return self._safely(self._codec.decode, answer.get("value"))
