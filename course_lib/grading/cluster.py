@@ -20,13 +20,15 @@ import queue
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from course_lib.errors import CourseError
 from course_lib.grading.fingerprint import Library
 from course_lib.grading.pool import TRIES, Answer, Call, Pool
+from course_lib.grading.sandbox.box import Sandbox
+from course_lib.grading.workers import checkers
 
 AHEAD = 2  # tasks sent for each thread of the cluster: one that runs, and one that is there when it ends
 CONNECT = 15.0  # seconds to find the scheduler
@@ -40,19 +42,18 @@ class Cluster:
     Args:
         address: of the scheduler, such as tcp://10.0.0.1:8786.
         limit: seconds that one call may take.
-        sandbox: "bubblewrap", where the workers must have that, or "none".
-        preload: modules that are imported once on each worker, before its processes are forked.
+        sandbox: "bubblewrap", where the workers must have that, or "none"; "" for calls that are no gradings.
 
     Raises:
         CourseError: dask.distributed is not installed, or nothing answers at the address.
     """
 
-    def __init__(self, address: str, limit: float, sandbox: str, preload: Sequence[str] = ()) -> None:
+    def __init__(self, address: str, limit: float, sandbox: str) -> None:
         try:
             import distributed
         except ImportError as error:
             raise CourseError("A cluster needs dask.distributed; install course_lib[cluster].") from error
-        self.address, self.limit, self.sandbox, self.preload = address, limit, sandbox, tuple(preload)
+        self.address, self.limit, self.sandbox = address, limit, sandbox
         self._looked, self._threads = -LOOK, 0
         for name in list(logging.root.manager.loggerDict):  # what matters is said in a sentence
             if name.split(".")[0] == "distributed":
@@ -90,7 +91,7 @@ class Cluster:
                     if call is None:
                         exhausted = True
                         break
-                    task = (call.function, call.arguments, self.limit, self.preload, version())
+                    task = (call.function, call.arguments, self.limit, self.sandbox, version())
                     future = self._client.submit(_work, task, pure=False, retries=TRIES - 1)
                     flying[future.key] = future, call, time.monotonic()
                     future.add_done_callback(landed.put)
@@ -201,17 +202,18 @@ def _fit(sandbox: str, wanted: str) -> str:
 _pools: queue.LifoQueue[Pool] = queue.LifoQueue()
 _starting = threading.Lock()
 _folder: tempfile.TemporaryDirectory[str] | None = None
+_kept = contextlib.ExitStack()  # pools and sandbox, while this worker lives
 
 
-def _work(task: tuple[Callable[..., Any], tuple[Any, ...], float, tuple[str, ...], str]) -> tuple[Any, str] | str:
+def _work(task: tuple[Callable[..., Any], tuple[Any, ...], float, str, str]) -> tuple[Any, str] | str:
     """One call in a process of this worker's; its value and error, or a sentence that ends the run."""
-    function, arguments, limit, preload, wanted = task
+    function, arguments, limit, sandbox, wanted = task
     if version() != wanted:  # a worker that came later than the others
         return f"A dask worker cannot grade: {_fit('none', wanted)}."
     try:
         pool = _pools.get_nowait()
     except queue.Empty:
-        pool = _start(limit, preload)
+        pool = _start(limit, sandbox)
     pool.limit = limit
     try:
         answer = next(pool.run([Call(None, function, arguments)]))
@@ -220,7 +222,13 @@ def _work(task: tuple[Callable[..., Any], tuple[Any, ...], float, tuple[str, ...
     return answer.value, answer.error
 
 
-def _start(limit: float, preload: Sequence[str]) -> Pool:
+@functools.cache
+def _box(kind: str, log: Path) -> Sandbox:
+    return Sandbox(kind, log, wait=False)
+
+
+def _start(limit: float, sandbox: str) -> Pool:
+    """A pool of one process; the pools of this worker share a sandbox."""
     global _folder
     with _starting:
         # dask's nanny makes its worker a daemonic process, and multiprocessing forbids those to have children, lest
@@ -228,4 +236,7 @@ def _start(limit: float, preload: Sequence[str]) -> Pool:
         multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
         if _folder is None:
             _folder = tempfile.TemporaryDirectory(prefix="course-grading-")
-        return Pool(1, Path(_folder.name), limit, preload).__enter__()
+        folder = Path(_folder.name)
+        if not sandbox:
+            return _kept.enter_context(Pool(1, folder, limit))
+        return _kept.enter_context(checkers(1, folder, limit, _box(sandbox, folder / "grading.log")))

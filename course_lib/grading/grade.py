@@ -43,6 +43,7 @@ from course_lib.grading.results import (
 )
 from course_lib.grading.sandbox.box import LIMITS, Sandbox, bubblewrap
 from course_lib.grading.submissions import Refusal, Submission, collect
+from course_lib.grading.workers import checkers
 
 if TYPE_CHECKING:
     from course_lib.grading.cluster import Cluster
@@ -274,6 +275,10 @@ def _sandbox(course: Course, kind: str) -> Sandbox:
         raise CourseError(f"Cannot write to {course.grading} ({error.strerror or error}).") from error
 
 
+def _load_nbgrader() -> None:
+    importlib.import_module("course_lib.grading.gradebook")  # which takes seconds, as the sandbox does
+
+
 @contextlib.contextmanager
 def _workers(
     course: Course,
@@ -286,30 +291,16 @@ def _workers(
 ) -> Iterator[Pool | Cluster]:
     """What runs the jobs, here or on a cluster. `box`: the sandbox, where it has been started already."""
     limit = limits["submission"] + GRACE
-    preload = [grader.__module__]
-    if grader is check:
-        preload = ["course_lib.grading.preloaded"]
-    if scheduler is None:
-        with contextlib.ExitStack() as stack:
-            pool = Pool(jobs, course.grading, limit, preload)
-            if grader is check:  # all workers share one sandbox
-                from course_lib.grading.checker import use_sandbox
+    with contextlib.ExitStack() as stack:
+        if scheduler is not None:
+            from course_lib.grading.cluster import Cluster
 
-                box = box or stack.enter_context(_sandbox(course, sandbox))
-                if sandbox == "none":
-                    pool.warm()
-                importlib.import_module("course_lib.grading.gradebook")  # nbgrader takes seconds to load, as does torch
-                box.ready()
-                if box.isolates and sandbox == "bubblewrap":
-                    pool.start = box.worker  # torch is loaded once: in the sandbox, for workers too
-                else:
-                    pool.first = (use_sandbox, (box.control, box.kind, box.isolates, box.alone))
-            yield stack.enter_context(pool)
-    else:
-        from course_lib.grading.cluster import Cluster
-
-        with Cluster(scheduler, limit, sandbox if grader is check else "none", preload) as cluster:
-            yield cluster
+            yield stack.enter_context(Cluster(scheduler, limit, sandbox if grader is check else ""))
+        elif grader is check:
+            box = box or stack.enter_context(_sandbox(course, sandbox))
+            yield stack.enter_context(checkers(jobs, course.grading, limit, box, _load_nbgrader))
+        else:
+            yield stack.enter_context(Pool(jobs, course.grading, limit, [grader.__module__]))
 
 
 class _Run:

@@ -128,8 +128,9 @@ def test_a_survivor_is_noticed(open_stage):
 
 
 @needs_sandbox
-def test_hidden_data_in_the_feedback_are_noticed(stage):
-    row = _harness.attempt(ATTACKS["prints_what_it_saw"], stage, _harness.grade_in_one_pass)
+def test_hidden_data_in_the_feedback_are_noticed():
+    with _harness.stage(inside=False) as stage:
+        row = _harness.attempt(ATTACKS["prints_what_it_saw"], stage, _harness.grade_in_one_pass)
     assert "leaks" in kinds(row.problems)
 
 

@@ -18,8 +18,8 @@ import pytest
 from course_lib.authoring import mutants
 from course_lib.errors import CourseError
 from course_lib.grading.checker import grade_one
-from course_lib.grading.pool import Pool
 from course_lib.grading.sandbox import box
+from course_lib.grading.workers import checkers
 from course_lib.handin.cells import nbgrader_of, source_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,7 +79,7 @@ def rows() -> list[tuple[str, str, str, str, str]]:
 @pytest.fixture(scope="module")
 def worker(tmp_path_factory):
     """A process that grades, with its sandbox."""
-    with Pool(1, tmp_path_factory.mktemp("grading"), 300) as pool:
+    with box.Sandbox(wait=False) as sandbox, checkers(1, tmp_path_factory.mktemp("grading"), 300, sandbox) as pool:
         yield pool
 
 

@@ -15,8 +15,8 @@ from tiny_course import test as graded
 
 from course_lib.errors import CourseError
 from course_lib.grading.checker import grade_one
-from course_lib.grading.pool import Pool
 from course_lib.grading.sandbox import box
+from course_lib.grading.workers import checkers
 
 try:
     box.bubblewrap()
@@ -118,27 +118,30 @@ def submission(own: dict[int, str] | None = None, **answers: str) -> bytes:
 
 @pytest.fixture(scope="module")
 def worker(tmp_path_factory):
-    with Pool(1, tmp_path_factory.mktemp("grading"), 300) as pool:
+    with box.Sandbox(wait=False) as sandbox, checkers(1, tmp_path_factory.mktemp("grading"), 300, sandbox) as pool:
         yield pool
+
+
+def job(data: bytes, **options: Any) -> dict[str, Any]:
+    source = notebook()
+    return {
+        "student": "ada",
+        "assignment": "three",
+        "data": data,
+        "source": nbformat.writes(source).encode(),
+        "release": nbformat.writes(release_of(source)).encode(),
+        "seed": "00ff",
+        "sandbox": "bubblewrap",
+        "only": None,
+        "limits": LIMITS,
+        **options,
+    }
 
 
 @pytest.fixture
 def grade(worker):
     def run(data: bytes, **options: Any) -> dict[str, Any]:
-        source = notebook()
-        job = {
-            "student": "ada",
-            "assignment": "three",
-            "data": data,
-            "source": nbformat.writes(source).encode(),
-            "release": nbformat.writes(release_of(source)).encode(),
-            "seed": "00ff",
-            "sandbox": "bubblewrap",
-            "only": None,
-            "limits": LIMITS,
-            **options,
-        }
-        result = worker.ask(grade_one, job)
+        result = worker.ask(grade_one, job(data, **options))
         if result["status"] == "graded":
             nbformat.validate(nbformat.reads(result["notebook"].decode(), as_version=4))
         return result
@@ -331,8 +334,32 @@ def test_much_output_is_cut_and_harmless(grade):
     assert "more bytes were printed" in outputs(result)
 
 
-def test_without_a_sandbox_the_result_says_so(grade):
-    result = grade(submission(), sandbox="none")
+def test_a_worker_of_a_sandbox_that_was_killed_is_replaced():
+    with box.Sandbox() as sandbox:
+        _, worker = sandbox.worker()
+        assert worker.is_alive()
+        sandbox._started.kill()
+        worker.join(10)
+        assert not worker.is_alive()
+        _, another = sandbox.worker()
+        assert another.is_alive()
+        another.kill()
+        another.join(10)
+        assert not another.is_alive()
+
+
+def test_students_code_reaches_no_process_of_the_grader(grade):
+    search = (
+        "import os\nfound = []\nfor process in range(2, 5000):\n    try:\n        os.kill(process, 0)\n"
+        "    except ProcessLookupError:\n        continue\n    found.append(process)\n"
+        "print('found', found, os.getpid())"
+    )
+    assert "found [] 1" in outputs(grade(submission({3: search})))
+
+
+def test_without_a_sandbox_the_result_says_so(tmp_path):
+    with box.Sandbox("none", wait=False) as sandbox, checkers(1, tmp_path, 300, sandbox) as pool:
+        result = pool.ask(grade_one, job(submission(), sandbox="none"))
     assert scores(result) == FULL
     assert result["sandbox"] == "none"
 

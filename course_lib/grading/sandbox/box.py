@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -191,11 +192,13 @@ class Sandbox:
 
     def __init__(self, kind: str = "bubblewrap", log: Path | None = None, *, wait: bool = True) -> None:
         self.kind, self._log, self.isolates, self.alone = kind, log, False, os.geteuid() == 0
+        self._lock = threading.Lock()
         self._begin()
         if wait:
             self.ready()
 
     def _begin(self) -> None:
+        self._ready = False
         kind, log = self.kind, self._log
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         if kind == "bubblewrap":
@@ -225,12 +228,14 @@ class Sandbox:
         """The sandbox that another process has started; `alone`: as root, so that students' code has no processes."""
         self = cls.__new__(cls)
         self.kind, self.isolates, self.alone, self._log = kind, isolates, alone, log
-        self._started, self.control = None, control
+        self._started, self.control, self._ready = None, control, True
         control.settimeout(START)
         return self
 
     def ready(self) -> None:
         """Wait until the zygote has loaded everything. Raises CourseError where it does not."""
+        if self._ready:
+            return
         try:
             hello = json.loads(self.control.recv(65536) or b"{}")
         except (TimeoutError, ValueError):
@@ -238,7 +243,7 @@ class Sandbox:
         if not hello:
             self.close()
             raise CourseError("The sandbox does not start; build/grading/grading.log says why.")
-        self.isolates = hello["isolates"]
+        self.isolates, self._ready = hello["isolates"], True
 
     def __enter__(self) -> Sandbox:
         return self
@@ -269,10 +274,11 @@ class Sandbox:
             CourseError: the zygote has died, and does not start again.
         """
         for _ in range(TRIES):
-            if not self.alive():
-                self.close()
-                self._begin()
-                self.ready()
+            with self._lock:
+                if not self.alive():
+                    self.close()
+                    self._begin()
+                    self.ready()
             ours, theirs = socket.socketpair()
             ours.settimeout(START)
             order = {"do": "worker", "kind": self.kind, "alone": self.alone}

@@ -41,6 +41,8 @@ from attacks import _course
 
 from course_lib.grading.checker import grade_one
 from course_lib.grading.pool import Pool
+from course_lib.grading.sandbox.box import Sandbox
+from course_lib.grading.workers import checkers
 
 HERE = Path(__file__).resolve().parent
 LIMITS = {
@@ -132,7 +134,8 @@ class Stage:
     sandbox: str = "bubblewrap"
     mark: str = field(default_factory=lambda: f"hostile{os.getpid()}")
     secret: str = "canary-4711-secret"
-    worker: int = 0
+    worker: int = 0  # its process
+    first: int = 0  # the process from which all others come
     at_rest: set[int] = field(default_factory=set)
 
     @property
@@ -168,20 +171,32 @@ class Stage:
         return result, time.monotonic() - began
 
     def processes(self) -> set[int]:
-        """The worker and what belongs to it."""
+        """The worker, the sandbox, and what belongs to them."""
         with contextlib.suppress(psutil.NoSuchProcess):
-            worker = psutil.Process(self.worker)
-            return {worker.pid, *(child.pid for child in worker.children(recursive=True))}
+            first = psutil.Process(self.first)
+            return {first.pid, *(child.pid for child in first.children(recursive=True))}
         return set()
 
 
 @contextlib.contextmanager
-def stage(sandbox: str = "bubblewrap") -> Iterator[Stage]:
-    """A worker that has graded an honest submission, so that everything is loaded."""
-    with tempfile.TemporaryDirectory(prefix="attacked-") as folder, Pool(1, Path(folder) / "log", 300) as pool:
-        made = Stage(pool, Path(folder), sandbox)
+def stage(sandbox: str = "bubblewrap", *, inside: bool = True) -> Iterator[Stage]:
+    """A worker that has graded an honest submission, so that everything is loaded.
+
+    Args:
+        inside: in the sandbox, as those of `course grade` are; else it may be given functions of the tests to call.
+    """
+    with tempfile.TemporaryDirectory(prefix="attacked-") as folder, contextlib.ExitStack() as stack:
+        if inside and sandbox == "bubblewrap":
+            box = stack.enter_context(Sandbox(wait=False))
+            made = Stage(stack.enter_context(checkers(1, Path(folder) / "log", 300, box)), Path(folder), sandbox)
+            made.pool.ask(os.getpid)
+            ((_, worker),) = made.pool._idle
+            told = Path(f"/proc/self/fdinfo/{worker._descriptor}").read_text()
+            made.worker, made.first = int(re.search(r"^Pid:\s+(\d+)", told, re.MULTILINE)[1]), box._started.pid
+        else:
+            made = Stage(stack.enter_context(Pool(1, Path(folder) / "log", 300)), Path(folder), sandbox)
+            made.worker = made.first = made.pool.ask(os.getpid)
         made.canary.write_text(made.secret)
-        made.worker = pool.ask(_pid)
         result, _ = made.grade(made.job(json.dumps(_course.honest()).encode(), {**LIMITS, "question": 60.0}))
         lost = {name: (mark["failed"], mark["detail"]) for name, mark in result["cells"].items() if mark["failed"]}
         assert points(result) == full(), f"the honest submission is not right: {lost} {result}"
@@ -191,10 +206,6 @@ def stage(sandbox: str = "bubblewrap") -> Iterator[Stage]:
         Path(path).unlink(missing_ok=True)
     for process in named(made.mark):
         process.kill()
-
-
-def _pid() -> int:
-    return os.getpid()
 
 
 def full() -> dict[str, float]:
