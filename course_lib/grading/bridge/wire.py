@@ -276,9 +276,7 @@ def pack_tensor(tensor: torch.Tensor) -> list[Any]:
     tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
     order = list(range(tensor.dim())) if tensor.is_contiguous() else _order(tensor.stride())
     dense = tensor.permute(order).contiguous()
-    flat = dense.as_strided(
-        (dense.numel(),), (1,)
-    )  # of none or one element, contiguous() and reshape() keep any stride
+    flat = dense.as_strided((dense.numel(),), (1,))  # contiguous() leaves one element, or none, any stride
     return [name, list(tensor.shape), order, flat.view(torch.uint8).numpy().tobytes()]
 
 

@@ -34,6 +34,9 @@ def draw(generator, n):
     if isinstance(generator, torch.Generator):
         return torch.rand(n, generator=generator)
     return generator.random(n)
+def draw_and_add(generator, x):
+    draw(generator, 1)
+    x += 1
 def nested(depth, last):
     for _ in range(depth):
         last = [last]
@@ -284,6 +287,14 @@ def test_generators_draw_the_same_and_go_on_from_there(across, place, write_back
         assert same(drawn, draw(alone, n))
     assert same(draw(ours, 2), draw(alone, 2))
     assert across.session.changed_arguments == 0
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_an_array_behind_a_generator_is_the_one_that_changes(across, place):
+    ours, numbers = generators()[place], np.zeros(2)
+    across["draw_and_add"](ours, numbers)
+    assert numbers.tolist() == [1, 1]
+    assert not same(across["draw"](ours, 3), across["draw"](generators()[place], 3))
 
 
 def test_a_generator_comes_back_in_its_state(across):
