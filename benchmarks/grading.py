@@ -1,7 +1,7 @@
 """Submissions a minute: `course grade` against `nbgrader autograde`, the same submissions, the same cores, one run.
 
-    python benchmarks/grading.py                          # 12 students, every problem set, as many jobs as cores
-    python benchmarks/grading.py --students 24 --jobs 4
+    python benchmarks/grading.py                          # 24 students, every problem set, as many jobs as cores
+    python benchmarks/grading.py --students 50 --jobs 4
     python benchmarks/grading.py --flat 10 100 1000       # does the cost of a submission grow with their number?
 
 The class is made up of the mutants of the problem sets: for each task of each student the reference, another right
@@ -154,7 +154,7 @@ def flat(names: list[str], counts: list[int], jobs: int) -> None:
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--students", type=int, default=12)
+    parser.add_argument("--students", type=int, default=24)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--assignment", "-a", action="append", help="only this problem set; may be repeated")
     parser.add_argument(
