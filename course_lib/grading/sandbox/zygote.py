@@ -378,19 +378,16 @@ def main() -> None:
     gc.disable()  # nothing of what is loaded is garbage; to look for it takes a sixth of the time
     for name in PRELOAD:
         importlib.import_module(name)
-    from course_lib.grading import checker
-
-    checker.preload()  # for workers
     import torch
 
     torch.set_num_threads(1)
     main_module = types.ModuleType("__main__")
     sys.modules["__main__"] = main_module
+    from course_lib.grading import checker
     from course_lib.grading.bridge import shell
 
     made = shell.make()
-    gc.collect()
-    gc.freeze()
+    checker.preload()  # for workers
     hello = {"isolates": can_isolate(), "seconds": time.monotonic() - began}
     control.sendall(json.dumps(hello).encode())
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
