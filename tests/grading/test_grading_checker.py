@@ -334,6 +334,13 @@ def test_much_output_is_cut_and_harmless(grade):
     assert "more bytes were printed" in outputs(result)
 
 
+@pytest.mark.parametrize("kind", ["bubblewrap", "none"])
+def test_another_system_than_linux_is_told_where_to_grade(monkeypatch, kind):
+    monkeypatch.setattr(box.sys, "platform", "darwin")
+    with pytest.raises(CourseError, match="WSL"):
+        box.Sandbox(kind)
+
+
 def test_a_worker_of_a_sandbox_that_was_killed_is_replaced():
     with box.Sandbox() as sandbox:
         _, worker = sandbox.worker()

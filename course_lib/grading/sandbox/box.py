@@ -49,8 +49,18 @@ HOW = (
 )
 
 
+def need_linux() -> None:
+    """Raises CourseError on any other system: processes are watched and ended by what only Linux has."""
+    if sys.platform != "linux":
+        raise CourseError(
+            "course grade runs on Linux, a container or WSL included; grade there, give --scheduler a cluster of such "
+            "machines, or use nbgrader autograde, which protects from nothing."
+        )
+
+
 def bubblewrap() -> str:
     """The path of bwrap. Raises CourseError where there is none, or it cannot make namespaces here."""
+    need_linux()
     program = shutil.which("bwrap")
     if program is None:
         raise CourseError(f"Grading runs students' code in a sandbox, and there is no bubblewrap here; {HOW}.")
@@ -193,6 +203,7 @@ class Sandbox:
 
     def __init__(self, kind: str = "bubblewrap", log: Path | None = None, *, wait: bool = True) -> None:
         self.kind, self._log, self.isolates, self.alone = kind, log, False, os.geteuid() == 0
+        need_linux()
         self._lock = threading.Lock()
         self._begin()
         if wait:
