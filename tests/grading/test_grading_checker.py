@@ -7,6 +7,7 @@ import os
 import time
 from typing import Any
 
+import matplotlib
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
@@ -332,6 +333,11 @@ def test_much_output_is_cut_and_harmless(grade):
     assert scores(result) == FULL
     assert len(result["notebook"]) < 1_000_000
     assert "more bytes were printed" in outputs(result)
+
+
+def test_the_list_of_fonts_is_looked_for_where_matplotlib_keeps_it():
+    command = box._command("bwrap", 3)
+    assert command[command.index("/fonts") - 1] == matplotlib.get_cachedir()
 
 
 @pytest.mark.parametrize("kind", ["bubblewrap", "none"])
