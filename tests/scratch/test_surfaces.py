@@ -117,6 +117,12 @@ def test_the_floor_of_sgd_on_a_noisy_quadratic():
     assert surface(falling[-1]).mean() < 0.5 * surface(path[-1]).mean()
 
 
+def test_a_schedule_is_followed_from_the_first_step():
+    path = descend(ravine(1), SGD, (1.0, 2.0), 5, schedule=harmonic(1.0, offset=2))
+    shares = torch.tensor([1 - 1 / (t + 2) for t in range(5)], dtype=torch.float64).cumprod(0)
+    torch.testing.assert_close(path[1:, 0], shares)
+
+
 def test_noise_is_seeded_and_new_at_every_step():
     surface = noisy_quadratic(noise=1.0)
     one, again, other = (descend(surface, SGD, steps=5, seed=seed) for seed in (1, 1, 2))
