@@ -340,6 +340,13 @@ def test_the_list_of_fonts_is_looked_for_where_matplotlib_keeps_it():
     assert command[command.index("/fonts") - 1] == matplotlib.get_cachedir()
 
 
+def test_a_course_in_a_folder_that_the_sandbox_empties_is_one_sentence(monkeypatch, tmp_path_factory):
+    monkeypatch.setattr(box, "SCRATCH", (*box.SCRATCH, str(tmp_path_factory.getbasetemp())))
+    monkeypatch.setattr(box.sys, "prefix", str(tmp_path_factory.mktemp("environment")))
+    with pytest.raises(CourseError, match="elsewhere"):
+        box._command("bwrap", 3)
+
+
 @pytest.mark.parametrize("kind", ["bubblewrap", "none"])
 def test_another_system_than_linux_is_told_where_to_grade(monkeypatch, kind):
     monkeypatch.setattr(box.sys, "platform", "darwin")

@@ -41,6 +41,7 @@ LIMITS = {
     "processes": 64,
     "output": 200_000,  # characters that are kept of what a cell prints
 }
+SCRATCH = ("/tmp", "/home/student", "/dev/shm")
 TRIES = 3  # how often a zygote that has died is started again for one worker
 START = 120.0  # seconds that the zygote may take to load everything
 HOW = (
@@ -93,6 +94,13 @@ def _command(program: str, control: int) -> list[str]:
         inside = any(Path(place).is_relative_to(other) for other in ("/usr", *binds))
         if Path(place).is_dir() and not inside:
             binds.append(place)
+    for place in binds:
+        hidden = next((folder for folder in SCRATCH if Path(place).is_relative_to(folder)), None)
+        if hidden is not None:
+            raise CourseError(
+                f"{place} cannot be used for grading, because {hidden} is an empty folder in the sandbox; have the course "
+                "and its environment elsewhere."
+            )
     etc = [
         p
         for p in ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives")
@@ -113,7 +121,7 @@ def _command(program: str, control: int) -> list[str]:
         command += ["--ro-bind", place, place]
     command += ["--ro-bind", fonts, "/fonts"] if os.path.isdir(fonts) else []
     command += ["--proc", "/proc", "--dev", "/dev"]
-    for folder in ("/tmp", "/home/student", "/dev/shm"):
+    for folder in SCRATCH:
         command += ["--size", str(LIMITS["disk"]), "--tmpfs", folder]
     command += ["--remount-ro", "/dev"]  # a file there would be seen by the next student's process, and has no bound
     command += ["--clearenv"]
