@@ -98,8 +98,8 @@ def _command(program: str, control: int) -> list[str]:
         hidden = next((folder for folder in SCRATCH if Path(place).is_relative_to(folder)), None)
         if hidden is not None:
             raise CourseError(
-                f"{place} cannot be used for grading, because {hidden} is an empty folder in the sandbox; have the course "
-                "and its environment elsewhere."
+                f"{place} cannot be used for grading, because {hidden} is an empty folder in the sandbox; have the "
+                "course and its environment elsewhere."
             )
     etc = [
         p
