@@ -245,7 +245,7 @@ def render_chairs(
     each = (shapes, azimuth, elevation, rotation, shift, scale, colour, cushion_colour)
     images = torch.empty(n, 3, size, size, device=device)
     masks = torch.empty(n, 1, size, size, device=device)
-    step = max(1, (2**18 if device.type == "cpu" else 2**22) // size**2)  # images at a time: what fits into caches
+    step = max(1, (2**18 if device.type == "cpu" else 2**22) // size**2)  # images at a time
     for start in range(0, n, step):
         some = slice(start, start + step)
         images[some], masks[some] = _draw(*(value[some] for value in each), size, background)
@@ -310,18 +310,20 @@ def _draw(
 
     # The share of each pixel that each strip covers, were the pixel a square along the strip; of the face, the product.
     pixel = torch.arange(-3.5, 4, device=device)
-    x, y = tile[c][:, None] + pixel, -tile[r][:, None] - pixel  # (M, 8) each
-    nx, ny = normal[i, j].unsqueeze(-1).unbind(3)  # (M, 2, 3, 1) each
-    wide = half[i, j].unsqueeze(-1)
-    away = (nx * x[:, None, None] - offset[i, j].unsqueeze(-1))[..., None, :] + (ny * y[:, None, None])[..., None]
-    inside = torch.sub(wide[..., None] + 0.5, away.abs_()).clamp_min_(0)  # (M, 2, 3, 8, 8)
-    inside = torch.minimum(inside, (2 * wide[..., None]).clamp_max(1))
-    cover = inside[:, 0] * inside[:, 1]  # (M, 3, 8, 8)
+    grid = torch.stack([pixel.repeat(8), -pixel.repeat_interleave(8), torch.ones(64, device=device)])  # x, y and 1
+    at = torch.stack([tile[c], -tile[r]], dim=1)[:, None]  # (M, 1, 2), the middle of the tile
+    across, wide = normal[i, j].flatten(1, 2), half[i, j].flatten(1)  # (M, 6, 2), (M, 6)
+    constant = (across * at).sum(-1) - offset[i, j].flatten(1)
+    away = (torch.cat([across, constant[..., None]], dim=2).view(-1, 3) @ grid).abs_().view(-1, 2, 3, 64)
+    wide = wide.view(-1, 2, 3, 1)
+    inside = torch.sub(wide + 0.5, away).clamp_min_(0)
+    inside = torch.minimum(inside, (2 * wide).clamp_max(1))
+    cover = inside[:, 0] * inside[:, 1]  # (M, 3, 64)
     # Strips that are nearly parallel cross far beyond the corners of the face; there its upright bounding box ends it.
-    middle, extent = faces[i, j], along.abs().sum(2)[i, j] + 0.5  # (M, 3, 2)
-    in_x = (extent[..., :1] - (x[:, None] - middle[..., :1]).abs()).clamp_min_(0)  # (M, 3, 8)
-    in_y = (extent[..., 1:] - (y[:, None] - middle[..., 1:]).abs()).clamp_min_(0)
-    cover = torch.minimum(cover, torch.minimum(in_x[..., None, :], in_y[..., None])).flatten(2)  # (M, 3, 64)
+    middle, extent = faces[i, j] - at, along.abs().sum(2)[i, j] + 0.5  # (M, 3, 2)
+    in_x = (extent[..., :1] - (pixel - middle[..., :1]).abs()).clamp_min_(0)  # (M, 3, 8)
+    in_y = (extent[..., 1:] - (pixel + middle[..., 1:]).abs()).clamp_min_(0)
+    cover = torch.minimum(cover, torch.minimum(in_x[..., None, :], in_y[..., None]).flatten(2))
 
     # What is left of it behind the boxes in front: exp(sum of log(1 − cover)) over these. Which of two boxes is in
     # front does not depend on the pixel: it is the one on the viewer's side of a plane between them.

@@ -79,8 +79,8 @@ def _eyeball(canvas: _Canvas, x, y, gaze: torch.Tensor, reach: torch.Tensor | fl
 
 
 def _chunks(n: int, size: int, device: torch.device) -> list[slice]:
-    """Which images to draw at a time: on the CPU what fits into its caches."""
-    step = max(1, (2**16 if device.type == "cpu" else 2**24) // size**2)
+    """Which images to draw at a time: on the CPU few enough for its caches and its memory."""
+    step = max(1, (2**18 if device.type == "cpu" else 2**24) // size**2)
     return [slice(start, start + step) for start in range(0, n, step)]
 
 

@@ -139,9 +139,9 @@ def test_mixtures_of_types_are_chairs_and_change_smoothly():
 
 
 def test_a_batch_equals_single_images():
-    drawn = chairs(140, seed=3, transforms=True, colours=True)  # more than are drawn at a time
+    drawn = chairs(270, seed=3, transforms=True, colours=True)  # more than are drawn at a time
     assert torch.equal(drawn.images, render_chairs(**drawn.labels)[0])
-    for k in (0, 77, 139):
+    for k in (0, 77, 269):
         one = {name: value[k : k + 1] for name, value in drawn.labels.items()}
         image, mask = render_chairs(**one)
         torch.testing.assert_close(image[0], drawn.images[k], atol=1e-4, rtol=0)

@@ -114,9 +114,9 @@ def test_pairs_are_one_eye_at_two_gazes():
 
 
 def test_batches_equal_single_images():
-    pairs = eye_pairs(70, seed=0)
-    images, attributes = faces(70, seed=0)
-    for k in (0, 69):
+    pairs = eye_pairs(270, seed=0)
+    images, attributes = faces(270, seed=0)
+    for k in (0, 269):
         one = render_eyes({name: v[k : k + 1] for name, v in pairs.eyes.items()}, pairs.gaze[k : k + 1])
         torch.testing.assert_close(one[0], pairs.source[k], atol=1e-4, rtol=0)
         one = render_faces({name: v[k : k + 1] for name, v in attributes.items()})
