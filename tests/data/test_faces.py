@@ -164,6 +164,8 @@ def test_attributes_follow_the_documented_graph():
     for name, (low, high) in FACE_ATTRIBUTES.items():
         assert a[name].shape == (n,) and a[name].dtype == torch.float32
         assert low <= a[name].min() and a[name].max() <= high, name
+    documented = [1 / (1 + math.exp((50 - age) / 6)) for age in (20.0, 50.0, 62.0)]
+    assert glasses_given_age(torch.tensor([20.0, 50.0, 62.0])).tolist() == pytest.approx(documented, abs=1e-6)
     for low in range(20, 80, 10):
         some = (a["age"] >= low) & (a["age"] < low + 10)
         assert a["glasses"][some].mean().item() == pytest.approx(
