@@ -200,7 +200,10 @@ def grade(
     with contextlib.ExitStack() as stack:
         box = None
         if grader is check and scheduler is None:
-            if any(not Place.counting(course, s.student, s.assignment).record.exists() for s in submissions):
+            released = all(course.release(submission.assignment).is_file() for submission in submissions)
+            if released and any(
+                not Place.counting(course, s.student, s.assignment).record.exists() for s in submissions
+            ):
                 box = stack.enter_context(_sandbox(course, sandbox))  # which loads torch while what follows is read
             elif sandbox == "bubblewrap":
                 bubblewrap()
