@@ -196,19 +196,18 @@ def grade(
     submissions, refused = collect(folder, course.choose(), wanted, roster=roster, policy=policy)
     if not submissions:
         raise _nothing(folder, refused)
+    present = sorted({submission.assignment for submission in submissions})
     bounds = {**LIMITS, **(limits or {})}
     with contextlib.ExitStack() as stack:
         box = None
         if grader is check and scheduler is None:
-            released = all(course.release(submission.assignment).is_file() for submission in submissions)
-            if released and any(
-                not Place.counting(course, s.student, s.assignment).record.exists() for s in submissions
-            ):
+            released = all(course.release(name).is_file() for name in present)
+            new = (not Place.counting(course, s.student, s.assignment).record.exists() for s in submissions)
+            if released and any(new):
                 box = stack.enter_context(_sandbox(course, sandbox))  # which loads torch while what follows is read
             elif sandbox == "bubblewrap":
                 bubblewrap()
         library = fingerprint.Library()
-        present = sorted({submission.assignment for submission in submissions})
         sets = {name: _problem_set(course, name, library, policy) for name in present}
         with _locked(course):
             run = _Run(course, sets, bounds, sandbox, again, grader, started, finished, tell)

@@ -34,6 +34,18 @@ from torch import Tensor
 
 from course_lib.errors import CourseError
 
+RANGES: dict[str, tuple[Callable[[Any], bool], str, str]] = {  # of an option: what must hold, and how that is said
+    "learning_rate": (lambda rate: rate >= 0, "The learning rate", "at least 0"),
+    "momentum": (lambda mu: 0 <= mu < 1, "The momentum", "in [0, 1)"),
+    "decay": (lambda mu: 0 <= mu < 1, "The decay", "in [0, 1)"),
+    "betas": (
+        lambda betas: len(betas) == 2 and all(0 <= beta < 1 for beta in betas),
+        "The betas",
+        "two numbers in [0, 1)",
+    ),
+    "epsilon": (lambda epsilon: epsilon > 0, "Epsilon", "above 0"),
+}
+
 
 class Optimizer:
     """The contract: parameters, a learning rate that may be set at any time, `zero_grad`, `step`, and a state to save.
@@ -44,6 +56,7 @@ class Optimizer:
     Args:
         parameters: the tensors to train, as from `module.parameters()`; those without a gradient are left alone.
         learning_rate: α, at least 0.
+        options: the rule's other numbers and switches, which become attributes.
 
     Raises:
         CourseError: there is no parameter, or something else than tensors that can be trained; a negative rate.
@@ -51,14 +64,17 @@ class Optimizer:
 
     memory: tuple[str, ...] = ()  # names of the tensors kept for each parameter, of its shape, zero at first
 
-    def __init__(self, parameters: Iterable[Tensor], *, learning_rate: float) -> None:
+    def __init__(self, parameters: Iterable[Tensor], *, learning_rate: float, **options: Any) -> None:
         self.parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters)
         if not self.parameters or not all(isinstance(w, Tensor) and w.is_leaf for w in self.parameters):
             raise CourseError("An optimizer needs the tensors that it shall train; give it module.parameters().")
         if len({id(w) for w in self.parameters}) < len(self.parameters):
             raise CourseError("A parameter was given twice and would be moved twice; give each once.")
-        _require(learning_rate >= 0, "The learning rate", learning_rate, "at least 0")
-        self.learning_rate = learning_rate
+        for name, value in {"learning_rate": learning_rate, **options}.items():
+            if name in RANGES:
+                holds, what, wanted = RANGES[name]
+                _require(holds(value), what, value, wanted)
+            setattr(self, name, value)
         self.state: list[dict[str, Any]] = [{} for _ in self.parameters]
 
     def update(self, w: Tensor, gradient: Tensor, state: dict[str, Any]) -> None:
@@ -154,11 +170,10 @@ class SGD(Optimizer):
         nesterov: bool = False,
         rate_in_velocity: bool = True,
     ) -> None:
-        super().__init__(parameters, learning_rate=learning_rate)
-        _require(0 <= momentum < 1, "The momentum", momentum, "in [0, 1)")
+        options = {"momentum": momentum, "nesterov": nesterov, "rate_in_velocity": rate_in_velocity}
+        super().__init__(parameters, learning_rate=learning_rate, **options)
         if nesterov and not momentum:
             raise CourseError("Without momentum there is nothing ahead to look at; give nesterov a momentum above 0.")
-        self.momentum, self.nesterov, self.rate_in_velocity = momentum, nesterov, rate_in_velocity
 
     def update(self, w: Tensor, gradient: Tensor, state: dict[str, Any]) -> None:
         mu, alpha = self.momentum, self.learning_rate
@@ -199,9 +214,8 @@ class Adagrad(Optimizer):
         epsilon: float = 1e-10,
         epsilon_inside_root: bool = False,
     ) -> None:
-        super().__init__(parameters, learning_rate=learning_rate)
-        _require(epsilon > 0, "Epsilon", epsilon, "above 0")
-        self.epsilon, self.epsilon_inside_root = epsilon, epsilon_inside_root
+        options = {"epsilon": epsilon, "epsilon_inside_root": epsilon_inside_root}
+        super().__init__(parameters, learning_rate=learning_rate, **options)
 
     def update(self, w: Tensor, gradient: Tensor, state: dict[str, Any]) -> None:
         state["g"] = g = state["g"] + gradient**2
@@ -236,10 +250,8 @@ class RMSProp(Optimizer):
         epsilon: float = 1e-8,
         epsilon_inside_root: bool = False,
     ) -> None:
-        super().__init__(parameters, learning_rate=learning_rate)
-        _require(0 <= decay < 1, "The decay", decay, "in [0, 1)")
-        _require(epsilon > 0, "Epsilon", epsilon, "above 0")
-        self.decay, self.epsilon, self.epsilon_inside_root = decay, epsilon, epsilon_inside_root
+        options = {"decay": decay, "epsilon": epsilon, "epsilon_inside_root": epsilon_inside_root}
+        super().__init__(parameters, learning_rate=learning_rate, **options)
 
     def update(self, w: Tensor, gradient: Tensor, state: dict[str, Any]) -> None:
         mu, alpha = self.decay, self.learning_rate
@@ -285,10 +297,8 @@ class Adadelta(Optimizer):
         epsilon: float = 1e-6,
         epsilon_inside_root: bool = True,
     ) -> None:
-        super().__init__(parameters, learning_rate=learning_rate)
-        _require(0 <= decay < 1, "The decay", decay, "in [0, 1)")
-        _require(epsilon > 0, "Epsilon", epsilon, "above 0")
-        self.decay, self.epsilon, self.epsilon_inside_root = decay, epsilon, epsilon_inside_root
+        options = {"decay": decay, "epsilon": epsilon, "epsilon_inside_root": epsilon_inside_root}
+        super().__init__(parameters, learning_rate=learning_rate, **options)
 
     def update(self, w: Tensor, gradient: Tensor, state: dict[str, Any]) -> None:
         mu, d = self.decay, state["d"]
@@ -335,11 +345,8 @@ class Adam(Optimizer):
         bias_correction: bool = True,
         epsilon_inside_root: bool = False,
     ) -> None:
-        super().__init__(parameters, learning_rate=learning_rate)
-        _require(len(betas) == 2 and all(0 <= beta < 1 for beta in betas), "The betas", betas, "two numbers in [0, 1)")
-        _require(epsilon > 0, "Epsilon", epsilon, "above 0")
-        self.betas, self.epsilon = tuple(betas), epsilon
-        self.bias_correction, self.epsilon_inside_root = bias_correction, epsilon_inside_root
+        options = {"bias_correction": bias_correction, "epsilon_inside_root": epsilon_inside_root}
+        super().__init__(parameters, learning_rate=learning_rate, betas=tuple(betas), epsilon=epsilon, **options)
 
     def update(self, w: Tensor, gradient: Tensor, state: dict[str, Any]) -> None:
         (beta, mu), t = self.betas, state["steps"]

@@ -11,16 +11,8 @@ import json
 import pytest
 from attacks import _course, _harness
 from attacks._harness import Attack
+from needs import needs_sandbox
 
-from course_lib.errors import CourseError
-from course_lib.grading.sandbox import box
-
-try:
-    box.bubblewrap()
-    NO_SANDBOX = ""
-except CourseError as error:
-    NO_SANDBOX = str(error)
-needs_sandbox = pytest.mark.skipif(bool(NO_SANDBOX), reason=NO_SANDBOX)
 ATTACKS = {attack.name: attack for attack in _harness.attacks()}
 
 

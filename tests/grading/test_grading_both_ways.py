@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from needs import needs_sandbox
 
 from course_lib.authoring import mutants
-from course_lib.errors import CourseError
 from course_lib.grading.checker import grade_one
 from course_lib.grading.sandbox import box
 from course_lib.grading.workers import checkers
@@ -24,12 +24,7 @@ from course_lib.handin.cells import nbgrader_of, source_of
 
 ROOT = Path(__file__).resolve().parents[2]
 EVERY = 1 if os.environ.get("COURSE_BOTH_WAYS") == "all" else 5
-try:
-    box.bubblewrap()
-    NO_SANDBOX = ""
-except CourseError as error:
-    NO_SANDBOX = str(error)
-pytestmark = [pytest.mark.skipif(bool(NO_SANDBOX), reason=NO_SANDBOX), pytest.mark.slow]
+pytestmark = [needs_sandbox, pytest.mark.slow]
 
 
 @cache

@@ -11,7 +11,8 @@ import matplotlib
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-from tiny_course import marks, solution
+from needs import needs_sandbox
+from tiny_course import CHECK_ALOUD, marks, solution
 from tiny_course import test as graded
 
 from course_lib.errors import CourseError
@@ -19,24 +20,10 @@ from course_lib.grading.checker import grade_one
 from course_lib.grading.sandbox import box
 from course_lib.grading.workers import checkers
 
-try:
-    box.bubblewrap()
-    NO_SANDBOX = ""
-except CourseError as error:
-    NO_SANDBOX = str(error)
-pytestmark = pytest.mark.skipif(bool(NO_SANDBOX), reason=NO_SANDBOX)
+pytestmark = needs_sandbox
 
 LIMITS = {**box.LIMITS, "question": 4.0, "submission": 30.0}
-SETUP = """import numpy as np
-import torch
-def check(task, passes):
-    try:
-        good = passes()
-    except NotImplementedError:
-        print(f"Task {task} is not done yet.")
-    else:
-        assert good, f"Task {task} is wrong; think of the sign."
-        print(f"Task {task} passes.")"""
+SETUP = f"import numpy as np\nimport torch\n{CHECK_ALOUD}"
 STUB = "### BEGIN SOLUTION\n    pass\n    ### END SOLUTION"
 
 

@@ -45,6 +45,7 @@ CHECK = '''def check(task, passes):
         print(f"Task {task} is not done yet.")
     else:
         assert good, f"Task {task} is wrong; think of the sign."'''
+CHECK_ALOUD = f'{CHECK}\n        print(f"Task {{task}} passes.")'
 
 
 def notebook() -> Any:

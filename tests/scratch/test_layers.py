@@ -26,13 +26,8 @@ SHAPES, CLOSE = 100, 1e-6
 
 
 @pytest.mark.parametrize("name", RANDOM)
-def test_equals_torch_over_random_shapes(name):
-    rng = np.random.default_rng(0)
-    for _ in range(SHAPES):
-        case = RANDOM[name](rng)
-        differences = difference_from_torch(case)
-        assert set(differences) == {"y", "x", *case.layer.w}
-        assert max(differences.values()) <= CLOSE, f"{name} {case.x.shape}: {differences}"
+def test_equals_torch_over_random_shapes(name, equals_torch):
+    equals_torch(RANDOM[name], shapes=SHAPES, close=CLOSE)
 
 
 def test_the_comparison_with_torch_sees_a_wrong_backward():

@@ -218,10 +218,8 @@ class Codec:
         kind = type(value)
         if kind in PLAIN:
             return value
-        if kind is np.ndarray:
-            if self.arrays is not None:
-                self.arrays.append(value)
-            return ["a", *pack_array(value)]
+        if kind is np.ndarray:  # what passes most is asked for first
+            return self._encode_array(value)
         if kind is int:
             return value if -(2**63) <= value < 2**63 else ["i", _hexadecimal(value)]
         if kind is torch.Tensor:
@@ -235,18 +233,19 @@ class Codec:
         if isinstance(value, torch.Tensor):
             return self._encode_tensor(value)
         if isinstance(value, np.ndarray):
-            if self.arrays is not None:
-                self.arrays.append(value)
-            return ["a", *pack_array(np.asarray(value))]
+            return self._encode_array(value)
         if isinstance(value, np.generic):
             return ["n", *pack_array(np.asarray(value))]
         if isinstance(value, CONTAINERS) and not isinstance(value, torch.Size):
             return self._encode_container(value, depth, inside)
         return self._encode_other(value, depth, inside)
 
+    def _encode_array(self, array: np.ndarray) -> Any:
+        if self.arrays is not None:
+            self.arrays.append(array)
+        return ["a", *pack_array(np.asarray(array))]
+
     def _encode_container(self, value: Any, depth: int, inside: tuple[int, ...]) -> Any:
-        if not value and isinstance(value, dict):
-            return ["d", []]
         if len(value) > ENTRIES:
             raise Unsendable(f"it has {len(value):,} elements, and {ENTRIES:,} may be sent at a time")
         inside, depth, encode = (*inside, id(value)), depth + 1, self.encode

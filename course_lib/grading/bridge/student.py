@@ -322,9 +322,8 @@ class Runtime:
     def _meet(self, parts: list[Any]) -> Any:
         if parts[0] == "student":
             return self._objects[parts[1]]
-        number = parts[1]
+        _, number, kind, called, methods, attributes = parts
         if number not in self._lent:
-            _, _, kind, called, methods, attributes = parts
             made = LentFunction if called else Lent
             self._lent[number] = made(self, number, kind, methods, attributes)
         return self._lent[number]

@@ -154,9 +154,7 @@ class Session:
         self._lent_as: list[list[Any]] = []  # how each is told of
         self._lent_ids: dict[int, int] = {}
         self._objects: dict[int, weakref.ref[StudentObject]] = {}
-        self._gone: set[int] = (
-            set()
-        )  # objects that are not needed here any more; the other end is told with the next frame
+        self._gone: set[int] = set()  # objects that nobody here needs any more; the next frame tells
         self._classes: dict[int, tuple[type, frozenset[str]]] = {}
         self._mirrors: dict[
             int, list[Any]
@@ -281,8 +279,7 @@ class Session:
 
     def _take(self, answer: dict[str, Any], inputs: list[torch.Tensor]) -> Any:
         """The value of an answer, with its graph tied to `inputs`; or the student's exception, raised."""
-        if answer.get("error") is not None:
-            self._raise(answer)
+        self._raise(answer)
         live = answer.get("live")
         if not live:
             return self._safely(self._codec.decode, answer.get("value"))
@@ -484,8 +481,7 @@ class Session:
 
 def lends(thing: Any) -> frozenset[str]:
     """The attributes that a student's code may use of an object of the tests."""
-    more = getattr(type(thing), "lends", frozenset())
-    return frozenset(name for name in CONTRACT | frozenset(more) if _lends(thing, name))
+    return frozenset(name for name in CONTRACT.union(getattr(type(thing), "lends", ())) if _lends(thing, name))
 
 
 def _lends(thing: Any, name: Any) -> bool:

@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from course_lib.grading.sandbox import calls
+from course_lib.grading.sandbox.box import SCRATCH
 
 PRELOAD = (
     "numpy",
@@ -60,7 +61,7 @@ FILES = 20_000  # in each folder: an empty file takes memory too
 COUNTING = 5.0  # seconds that counting memory may take; whoever needs more keeps it from being counted
 MORE_THREADS = 64  # than processes
 THREADS = 8  # of all its processes together; a submission that has more runs after the others
-WORK, SCRATCH = "/home/student", ("/home/student", "/tmp", "/dev/shm")
+WORK = SCRATCH[0]
 
 NEW_NAMESPACES = 0x10000000 | 0x00020000 | 0x20000000 | 0x08000000 | 0x04000000 | 0x40000000  # user mnt pid ipc uts net
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE = 0x2, 0x4, 0x8, 0x4000, 0x40000
@@ -222,7 +223,7 @@ def warden(bridge: int, output: int, watch: int, order: dict[str, Any], shell: A
 def _kill(child: int, isolated: bool) -> None:
     """Process 1 of a namespace takes all others with it; without one, what has kept its session goes."""
     if not isolated:
-        for other in _family(child):
+        for other in family_of(child):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(other, signal.SIGKILL)
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -230,14 +231,14 @@ def _kill(child: int, isolated: bool) -> None:
     os.kill(child, signal.SIGKILL)
 
 
-def _family(child: int) -> set[int]:
-    """The student's process and its descendants. As what follows, for a process that works in /proc."""
+def family_of(process: int, proc: str = ".") -> set[int]:
+    """The numbers of a process and its descendants. `proc` is /proc; the warden, as in what follows, works there."""
     parents = {}
-    for entry in os.listdir():
+    for entry in os.listdir(proc):
         if entry.isdigit():
             with contextlib.suppress(OSError, ValueError, IndexError):
-                parents[int(entry)] = int(Path(f"{entry}/stat").read_text().rpartition(")")[2].split()[1])
-    family, grown = {child}, True
+                parents[int(entry)] = int(Path(f"{proc}/{entry}/stat").read_text().rpartition(")")[2].split()[1])
+    family, grown = {process} & parents.keys(), True
     while grown:
         more = {pid for pid, parent in parents.items() if parent in family} - family
         family |= more
@@ -266,7 +267,7 @@ class _Bounds:
 
     def exceeded(self) -> str:
         """ "processes", "memory", or "" for neither."""
-        family = _family(self.child)
+        family = family_of(self.child)
         if len(family) > self.limits["processes"]:
             return "processes"
         known = [_lines(f"{pid}/status") for pid in family]

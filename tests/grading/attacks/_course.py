@@ -13,7 +13,7 @@ from typing import Any
 
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-from tiny_course import marks, solution
+from tiny_course import CHECK_ALOUD, marks, solution
 from tiny_course import test as graded
 
 NAME = "ps00_attacked"
@@ -21,18 +21,11 @@ SEED = "0123456789abcdef"
 SEEDS = range(1, 9)  # of the hidden tests, one for each
 MARK = "secret-"  # begins every string that only hidden tests hold
 
-SETUP = """import numpy as np
+SETUP = f"""import numpy as np
 import torch
 from torch import nn
 from course_lib.checks.core import fresh
-def check(task, passes):
-    try:
-        good = passes()
-    except NotImplementedError:
-        print(f"Task {task} is not done yet.")
-    else:
-        assert good, f"Task {task} is wrong."
-        print(f"Task {task} passes.")
+{CHECK_ALOUD}
 def numbers(seed, size=None):
     return np.random.default_rng(fresh(seed)).integers(10**8, 10**9, size)"""
 
