@@ -779,14 +779,12 @@ checks.check_checker_catches(gradient_errors)
 from course_lib.scratch import planted
 
 for bug, name in checks.BUGS.items():
-    tries = []
-    for seed in (1, 2):
-        x = np.random.default_rng(checks.fresh(seed)).normal(size=(4, 7))
-        layer = checks.Planted(bug, size=7, seed=checks.fresh(10 + seed))
-        tries.append(checks.errors_of(gradient_errors, layer, x, ["a", "b"], checks.fresh(20 + seed)))
-    assert all(found[name] > 1e-4 for found in tries), f"{bug}: {tries}"
+    x = np.random.default_rng(checks.fresh(1)).normal(size=(4, 7))
+    layer = checks.Planted(bug, size=7, seed=checks.fresh(11))
+    found = checks.errors_of(gradient_errors, layer, x, ["a", "b"], checks.fresh(21))
+    assert found[name] > 1e-4, f"{bug}: {found}"
     if name != "x":  # whose error by rounding is above 1e-5 once in a hundred million tries, by a bug above 1e-4
-        assert min(found["x"] for found in tries) <= 1e-5, f"{bug}: the bug is in {name}, and x is blamed: {tries}"
+        assert found["x"] <= 1e-5, f"{bug}: the bug is in {name}, and x is blamed: {found}"
 for known in planted.BUGS:
     if known.classes == 0 and "in place" not in known.name:
         layer, (x,) = known.layer_and_input(np.random.default_rng(checks.fresh(3)))
@@ -931,12 +929,12 @@ images, labels = (array.numpy() for array in digits("train"))
 rng = np.random.default_rng(checks.fresh(7))
 network = scratch.Sequential(scratch.Flatten(), scratch.Linear(64, 10, rng=rng))
 losses = train(
-    network, scratch.SoftmaxCrossEntropy(), images, labels, epochs=3, batch_size=50, learning_rate=0.2, rng=rng
+    network, scratch.SoftmaxCrossEntropy(), images, labels, epochs=3, batch_size=100, learning_rate=0.4, rng=rng
 )
 assert losses[-1] < 0.5 * losses[0], losses
 test_images, test_labels = (array.numpy() for array in digits("test"))
 right = (network.forward(test_images).argmax(1) == test_labels).mean()
-# Over 150 seeds 92.2% on average, with a standard deviation of 0.9%; the ratio of the losses is 0.29 ± 0.01.
+# Over 150 seeds 91.9% on average, with a standard deviation of 1.1%; the ratio of the losses is 0.27 ± 0.01.
 assert right > 0.85, f"a linear classifier gets {right:.1%} right"
 ### END HIDDEN TESTS
 
