@@ -286,12 +286,11 @@ class Checker:
         matplotlib.use("Agg", force=True)
         torch.set_num_threads(1)
         core.draw_afresh(self.job["seed"])
-        seed = torch.manual_seed
 
         def seed_both(number: int) -> Any:
             if self.session is not None and not self.session.ended:
                 self.session.seed(number)  # as it would be in one process
-            return seed(number)
+            return torch.default_generator.manual_seed(int(number))
 
         torch.manual_seed = seed_both
         self.alarm = _Alarm()

@@ -972,7 +972,7 @@ def train_on_digits(seed, epochs):
         rng = np.random.default_rng(seed)
         network, loss = build_network(rng), SmoothedCrossEntropy(0.1)
         losses = []
-        for part, batch_size, learning_rate in ((epochs - 1, 32, 0.3), (1, 64, 0.1)):  # the last epoch in small steps
+        for part, batch_size, learning_rate in ((epochs - 1, 48, 0.3), (1, 96, 0.1)):  # the last epoch in small steps
             losses += train(
                 network,
                 loss,
@@ -1000,7 +1000,7 @@ checks.check_digits(accuracy, at_least=budget.pick(smoke=0.9, laptop=0.95))
 if accuracy is None:
     raise NotImplementedError
 assert losses[-1] < losses[0], losses
-# At smoke 96.8% on average over 300 seeds with a standard deviation of 0.8%, 93.1% at worst.
+# At smoke 96.0% on average over 200 seeds with a standard deviation of 0.8%, 91.7% at worst.
 assert accuracy >= budget.pick(smoke=0.9, laptop=0.95), accuracy
 ### END HIDDEN TESTS
 

