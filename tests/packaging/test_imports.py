@@ -25,7 +25,19 @@ ALLOWED = {
     "handin": {"handin", "errors", "jupyter"},
 }
 THIRD_PARTY = {  # what a student has: the dependencies of pyproject.toml, and what they bring for certain
-    *("torch", "torchvision", "numpy", "matplotlib", "sklearn", "ipywidgets", "tqdm", "rich", "typer", "platformdirs"),
+    *(
+        "torch",
+        "torchvision",
+        "numpy",
+        "matplotlib",
+        "sklearn",
+        "scipy",
+        "ipywidgets",
+        "tqdm",
+        "rich",
+        "typer",
+        "platformdirs",
+    ),
     *("IPython", "traitlets", "packaging"),
     "google",  # of which only google.colab is meant, on Colab
 }
