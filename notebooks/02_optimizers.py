@@ -655,10 +655,11 @@ record("Beale: steps, SGD / Adam", min(beale_runs["SGD"][0], 320) / beale_runs["
 
 # %%
 saddle_paths = {
-    name: surfaces.descend(surfaces.saddle, lambda w, name=name: RULES[name](w, 0.02), steps=160)
+    name: surfaces.descend(
+        surfaces.saddle, lambda w, name=name: RULES[name](w, 1.0 if name == "Adadelta" else 0.02), steps=160
+    )
     for name in RULES
-    if name != "Adadelta"
-} | {"Adadelta": surfaces.descend(surfaces.saddle, lambda w: optimizers.Adadelta(w), steps=160)}
+}
 left = {name: surfaces.steps_to_level(surfaces.saddle, path, -1.0) for name, path in saddle_paths.items()}
 for name, steps_needed in left.items():
     print(f"{name:10} steps to E ≤ −1: {steps_needed if steps_needed is not None else 'more than 160'}")
@@ -895,7 +896,7 @@ record("shallowest net, test accuracy, none", reached["none"][0], at_least=0.85)
 
 # %% [markdown]
 # The shallow networks do not need it. The deep one without normalization learns little in this time; the same weights with batch norm learn nearly
-# as well as the shallow net. (At seeds 0 to 3 the difference was 0.48 to 0.69.) And layer norm, to our surprise, does not help here.
+# as well as the shallow net. (At the budget `smoke` and seeds 0 to 3 the difference was 0.48 to 0.69.) And layer norm, to our surprise, does not help here.
 #
 # ### Why: two ways to lose a signal
 #
