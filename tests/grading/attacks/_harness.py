@@ -175,6 +175,13 @@ class Stage:
         """The worker, the sandbox, and what belongs to them. psutil compares clocks, and one that is set loses some."""
         return family_of(self.first, "/proc")
 
+    def settled(self, rest: set[int]) -> set[int]:
+        """The processes, once none but those of `rest` are left: the end of a namespace takes the kernel a moment."""
+        until = time.monotonic() + 3.0
+        while (found := self.processes()) - rest and time.monotonic() < until:
+            time.sleep(0.1)
+        return found
+
 
 @contextlib.contextmanager
 def stage(sandbox: str = "bubblewrap", *, inside: bool = True) -> Iterator[Stage]:
@@ -195,10 +202,11 @@ def stage(sandbox: str = "bubblewrap", *, inside: bool = True) -> Iterator[Stage
             made = Stage(stack.enter_context(Pool(1, Path(folder) / "log", 300)), Path(folder), sandbox)
             made.worker = made.first = made.pool.ask(os.getpid)
         made.canary.write_text(made.secret)
+        before = made.processes()
         result, _ = made.grade(made.job(json.dumps(_course.honest()).encode(), {**LIMITS, "question": 60.0}))
         lost = {name: (mark["failed"], mark["detail"]) for name, mark in result["cells"].items() if mark["failed"]}
         assert points(result) == full(), f"the honest submission is not right: {lost} {result}"
-        made.at_rest = made.processes()
+        made.at_rest = made.settled(before)
         yield made
     for path in left_behind(made.mark):
         Path(path).unlink(missing_ok=True)
@@ -291,16 +299,12 @@ def harm(stage: Stage) -> list[str]:
     if {path.name for path in stage.folder.iterdir()} != {"canary.txt", "log"}:
         found.append("files were written beside the canary")
     found += [f"left behind: {path}" for path in left_behind(stage.mark)]
-    for _ in range(30):  # the end of a namespace takes the kernel a moment
-        more = stage.processes() - stage.at_rest
-        if not more:
-            break
-        time.sleep(0.1)
-    else:
+    now = stage.settled(stage.at_rest)
+    if more := now - stage.at_rest:
         found.append(f"{len(more)} processes survive")
-    if not stage.at_rest <= stage.processes():
+    if not stage.at_rest <= now:
         found.append("the worker or its sandbox was killed")
-        stage.at_rest = stage.processes()
+        stage.at_rest = now
     found += [f"survives: {process}" for process in named(stage.mark)]
     return found
 
