@@ -50,6 +50,7 @@ PRELOAD = (
     "course_lib.authoring.mutants",
     "course_lib.checks.backprop",
     "course_lib.checks.gan",
+    "course_lib.checks.optimizers",
     "course_lib.cli",
     "course_lib.data",
     "course_lib.draw",

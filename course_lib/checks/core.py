@@ -56,7 +56,21 @@ def drawn_afresh(secret: str | None) -> Iterator[None]:
         draw_afresh(before)
 
 
+def draw(seed: int, *shape: int) -> torch.Tensor:
+    """Standard normal numbers, float64, the same for the same seed."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
 # ----------------------------------------------------------------------------------------------- checks
+
+
+@contextlib.contextmanager
+def when_done(task: str) -> Iterator[None]:
+    """Around a cell that only shows something: while `task` is still a stub, print a sentence instead of raising."""
+    try:
+        yield
+    except NotImplementedError:
+        print(f"Nothing to see yet: this cell needs your {task}.")
 
 
 def visible(task: str, title: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -146,3 +160,22 @@ def expect(condition: bool, message: str) -> None:
     """Fail with `message` unless `condition` holds."""
     if not condition:
         raise CheckFailed(message)
+
+
+def parts_of(name: str, value: Any, count: int) -> tuple[Any, ...]:
+    """`value`, which `name` returned, as a tuple of `count` parts; fail with a sentence about what it is instead."""
+    expect(value is not None, f"{name} returns None; did you forget to return the result?")
+    expect(
+        isinstance(value, (tuple, list)) and len(value) == count,
+        f"{name} returns a {type(value).__name__}; {count} results were expected: return {', '.join('abc'[:count])}.",
+    )
+    return tuple(value)
+
+
+def unchanged(what: str, before: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor]) -> None:
+    """Fail unless the tensors that `what` was given are as they were before."""
+    for name, tensor in given.items():
+        expect(
+            torch.equal(tensor, before[name]),
+            f"{what} changed the {name} that it was given. Likely mistake: an operation in place (+=, *=, add_, out=).",
+        )

@@ -7,52 +7,28 @@ compares it with what the usual mistakes would have given. References are torch 
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_lib.checks.core import CheckFailed, expect, expect_close, expect_shape, to_numpy, visible
+from course_lib.checks.core import CheckFailed, draw, expect, expect_close, expect_shape, parts_of, to_numpy, visible
 from course_lib.checks.core import fresh as fresh  # for the hidden tests
-
-
-@contextlib.contextmanager
-def when_done(task: str) -> Iterator[None]:
-    """Around a cell that only shows something: while `task` is still a stub, print a sentence instead of raising."""
-    try:
-        yield
-    except NotImplementedError:
-        print(f"Nothing to see yet: this cell needs your {task}.")
-
-
-def _parts(name: str, value: Any, count: int) -> tuple[Any, ...]:
-    """`value` as a tuple of `count` parts, or a sentence about what it is instead."""
-    expect(value is not None, f"{name} returns None; did you forget to return the result?")
-    expect(
-        isinstance(value, (tuple, list)) and len(value) == count,
-        f"{name} returns a {type(value).__name__}; {count} results were expected: return {', '.join('abc'[:count])}.",
-    )
-    return tuple(value)
-
-
-def _draw(seed: int, *shape: int) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
+from course_lib.checks.core import when_done as when_done  # for the cells that only show something
 
 # ------------------------------------------------------------------------------------------ task 1
 
 
 @visible("1", "the best critic")
 def check_optimal_critic(optimal_critic: Callable[..., Any]) -> None:
-    log_p, log_q, share = _draw(0, 5) - 1, _draw(1, 5), 0.8
+    log_p, log_q, share = draw(0, 5) - 1, draw(1, 5), 0.8
     odds = math.log(share / (1 - share))
     logit = log_p - log_q + odds
-    log_d, log_not_d = _parts("optimal_critic", optimal_critic(log_p, log_q, share), 2)
+    log_d, log_not_d = parts_of("optimal_critic", optimal_critic(log_p, log_q, share), 2)
     wrong = {
         "log D* and log(1 - D*) are swapped, or p and q are": F.logsigmoid(-logit),
         "the sign of log p - log q": F.logsigmoid(log_q - log_p + odds),
@@ -76,7 +52,7 @@ def check_optimal_critic(optimal_critic: Callable[..., Any]) -> None:
 @visible("1, tails", "the best critic where densities underflow")
 def check_optimal_critic_tails(optimal_critic: Callable[..., Any]) -> None:
     log_p, log_q = torch.tensor([-2000.0, -1000.0, -60.0]).double(), torch.tensor([-2100.0, -800.0, 0.0]).double()
-    log_d, log_not_d = _parts("optimal_critic", optimal_critic(log_p, log_q), 2)
+    log_d, log_not_d = parts_of("optimal_critic", optimal_critic(log_p, log_q), 2)
     pair = torch.stack([torch.as_tensor(log_d), torch.as_tensor(log_not_d)])
     hint = (
         "at log p = -2000, log q = -2100. Likely mistake: exp of the log densities underflows to 0 and the fraction "
@@ -96,7 +72,7 @@ def check_optimal_critic_tails(optimal_critic: Callable[..., Any]) -> None:
 
 @visible("1, value", "the value of the game")
 def check_game_value(game_value: Callable[..., Any]) -> None:
-    log_p, log_q, logit = _draw(2, 6), _draw(3, 6), _draw(4, 6)
+    log_p, log_q, logit = draw(2, 6), draw(3, 6), draw(4, 6)
     weights = torch.linspace(0.1, 0.6, 6, dtype=torch.float64)
     log_d, log_not_d = F.logsigmoid(logit), F.logsigmoid(-logit)
     p, q = log_p.exp(), log_q.exp()
@@ -136,7 +112,7 @@ def _cross_entropy(logits: Tensor, target: float) -> Tensor:
 
 @visible("2", "the critic's loss")
 def check_critic_loss(critic_loss: Callable[..., Any]) -> None:
-    real, fake = _draw(10, 4).requires_grad_(), (_draw(11, 6) + 1).requires_grad_()
+    real, fake = draw(10, 4).requires_grad_(), (draw(11, 6) + 1).requires_grad_()
     sigmoid = torch.sigmoid
     r, f = _cross_entropy(real, 1.0), _cross_entropy(fake, 0.0)
     wrong = {
@@ -167,7 +143,7 @@ def check_critic_loss(critic_loss: Callable[..., Any]) -> None:
 
 @visible("2, targets", "soft targets")
 def check_critic_loss_targets(critic_loss: Callable[..., Any]) -> None:
-    real, fake, t_r, t_f = _draw(12, 4), _draw(13, 6) + 1, 0.9, 0.2
+    real, fake, t_r, t_f = draw(12, 4), draw(13, 6) + 1, 0.9, 0.2
 
     def softened(a: float, b: float) -> Tensor:
         """The loss with targets a and b from the student's own plain loss: l is linear in t, and l(a, 0) = l(-a, 1)."""
@@ -189,7 +165,7 @@ def check_critic_loss_targets(critic_loss: Callable[..., Any]) -> None:
 
 @visible("2, weights", "weighted real points")
 def check_critic_loss_weights(critic_loss: Callable[..., Any]) -> None:
-    real, fake = _draw(14, 4), _draw(15, 4) + 1
+    real, fake = draw(14, 4), draw(15, 4) + 1
     weights = torch.tensor([0.5, 2.0, 0.0, 3.0], dtype=torch.float64)
     plain = torch.as_tensor(critic_loss(real, fake)).detach()
     # The student's own loss of each real point alone: what is wrong there is the plain check's business.
@@ -259,8 +235,8 @@ def _slope_mistakes(a: Tensor, slope: Tensor) -> dict[str, Tensor]:
 
 @visible("3, saturating", "slope of the saturating loss")
 def check_saturating_slope(generator_slopes: Callable[..., Any]) -> None:
-    a = _draw(20, 6)
-    slope = _parts("generator_slopes", generator_slopes(a), 2)[0]
+    a = draw(20, 6)
+    slope = parts_of("generator_slopes", generator_slopes(a), 2)[0]
     wrong = {
         "this is the slope of the non-saturating loss": -torch.sigmoid(-a),
         **_slope_mistakes(a, -torch.sigmoid(a)),
@@ -271,8 +247,8 @@ def check_saturating_slope(generator_slopes: Callable[..., Any]) -> None:
 
 @visible("3, non-saturating", "slope of the non-saturating loss")
 def check_non_saturating_slope(generator_slopes: Callable[..., Any]) -> None:
-    a = _draw(21, 6)
-    slope = _parts("generator_slopes", generator_slopes(a), 2)[1]
+    a = draw(21, 6)
+    slope = parts_of("generator_slopes", generator_slopes(a), 2)[1]
     wrong = {
         "this is the slope of the saturating loss": -torch.sigmoid(a),
         **_slope_mistakes(a, -torch.sigmoid(-a)),
@@ -285,7 +261,7 @@ def check_non_saturating_slope(generator_slopes: Callable[..., Any]) -> None:
 @visible("3, tails", "slopes at huge logits")
 def check_slope_tails(generator_slopes: Callable[..., Any]) -> None:
     for logit in (-50.0, 50.0):
-        pair = _parts("generator_slopes", generator_slopes(torch.tensor([logit])), 2)
+        pair = parts_of("generator_slopes", generator_slopes(torch.tensor([logit])), 2)
         smaller = torch.stack([torch.as_tensor(slopes).abs() for slopes in pair]).min(0).values
         name = f"the {'saturating' if logit < 0 else 'non-saturating'} slope at {logit:.0f}"
         expect(
@@ -294,7 +270,7 @@ def check_slope_tails(generator_slopes: Callable[..., Any]) -> None:
             "does not.",
         )
         expect_close(f"the size of {name}, in units of e^-50", smaller / math.exp(-50), torch.ones(1), rtol=1e-3)
-    for slopes in _parts("generator_slopes", generator_slopes(torch.tensor([-1000.0, 1000.0])), 2):
+    for slopes in parts_of("generator_slopes", generator_slopes(torch.tensor([-1000.0, 1000.0])), 2):
         expect(
             bool(torch.isfinite(torch.as_tensor(slopes)).all()),
             "a slope at ±1000 is NaN or infinite. Likely mistake: e^1000 overflows; write it with torch.sigmoid.",
@@ -345,7 +321,7 @@ def _check_loss(name: str, loss: Any, expected: Tensor, mistakes: Mapping[str, T
 def check_critic_turn(duel_class: Callable[..., Any]) -> None:
     rate = 0.3
     duel, generator, critic = _duel(duel_class, 40, rate)
-    real, z = _draw(41, 7, 2) + 1, _draw(42, 7, 3)
+    real, z = draw(41, 7, 2) + 1, draw(42, 7, 3)
     fake = generator(z).detach()
     r, f = critic(real), critic(fake)
     loss = F.softplus(-r).mean() + F.softplus(f).mean()
@@ -390,7 +366,7 @@ def check_critic_turn(duel_class: Callable[..., Any]) -> None:
 def check_generator_turn(duel_class: Callable[..., Any]) -> None:
     rate = 0.3
     duel, generator, critic = _duel(duel_class, 43, rate)
-    z = _draw(44, 7, 3)
+    z = draw(44, 7, 3)
     got = duel.generator_turn(z)
     expect(
         torch.equal(_values(duel.critic), _values(critic)),
@@ -432,7 +408,7 @@ def check_generator_turn(duel_class: Callable[..., Any]) -> None:
 
 @visible("4, round", "a round")
 def check_round(duel_class: Callable[..., Any]) -> None:
-    reals, zs = list(_draw(45, 3, 7, 2) + 2), list(_draw(46, 4, 7, 3))
+    reals, zs = list(draw(45, 3, 7, 2) + 2), list(draw(46, 4, 7, 3))
 
     def play(turns: list[tuple[int, int]], last: int | None, when: str = "last") -> tuple[Any, list[Any], Any]:
         """A fresh duel after critic turns on (reals[i], zs[j]) for each (i, j) and a generator turn on zs[last]."""
@@ -513,8 +489,8 @@ def check_round(duel_class: Callable[..., Any]) -> None:
 
 @visible("5, pulls", "the pulls of x^T A y")
 def check_pulls(bilinear_pulls: Callable[..., Any]) -> None:
-    A, x, y = _draw(50, 3, 3), _draw(51, 3), _draw(52, 3)
-    u, v = _parts("bilinear_pulls", bilinear_pulls(A, x, y), 2)
+    A, x, y = draw(50, 3, 3), draw(51, 3), draw(52, 3)
+    u, v = parts_of("bilinear_pulls", bilinear_pulls(A, x, y), 2)
     Ay, Atx = A @ y, A.T @ x
     wrong = {
         "the sign: the first player makes f small, so it goes down the gradient": Ay,
@@ -538,7 +514,7 @@ def _field(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 def _check_move(move: Callable[..., Any], name: str, expected: tuple[Tensor, Tensor], wrong: Mapping[str, Any]) -> None:
     x, y = _start()
-    new = _parts(name, move(_field, x, y, 0.2), 2)
+    new = parts_of(name, move(_field, x, y, 0.2), 2)
     expect(
         torch.equal(x, _start()[0]) and torch.equal(y, _start()[1]),
         f"{name} changed the tensors that it was given. Likely mistake: += works in place; write x = x + ...",
@@ -616,7 +592,7 @@ def check_extragradient(extragradient: Callable[..., Any]) -> None:
 
 @visible("5, mean", "the running mean")
 def check_running_mean(running_mean: Callable[..., Any]) -> None:
-    path = _draw(53, 4, 4)
+    path = draw(53, 4, 4)
     expected = torch.stack([path[: t + 1].mean(0) for t in range(4)])
     total = path.cumsum(0)
     count = torch.arange(1, 5, dtype=torch.float64)
@@ -644,7 +620,7 @@ def check_running_mean(running_mean: Callable[..., Any]) -> None:
 
 @visible("6, means", "matching means")
 def check_matching_means(moment_matching: Callable[..., Any]) -> None:
-    real, fake = _draw(60, 5, 3).requires_grad_(), (1 + _draw(61, 5, 3)).requires_grad_()
+    real, fake = draw(60, 5, 3).requires_grad_(), (1 + draw(61, 5, 3)).requires_grad_()
     loss = moment_matching([real], [fake], variance_weight=0.0)
     difference = (real.mean(0) - fake.mean(0)).detach()
     points = (real - fake).detach()
@@ -681,7 +657,7 @@ def check_matching_means(moment_matching: Callable[..., Any]) -> None:
 
 @visible("6, variances", "matching variances")
 def check_matching_variances(moment_matching: Callable[..., Any]) -> None:
-    real, fake, weight = _draw(62, 5, 3), 1 + 2 * _draw(63, 4, 3), 0.5
+    real, fake, weight = draw(62, 5, 3), 1 + 2 * draw(63, 4, 3), 0.5
     first = torch.as_tensor(moment_matching([real], [fake], variance_weight=0.0))
     means = (real.mean(0) - fake.mean(0)).square().sum()
     extra = torch.as_tensor(moment_matching([real], [fake], variance_weight=weight)) - first
@@ -703,7 +679,7 @@ def check_matching_variances(moment_matching: Callable[..., Any]) -> None:
     if not torch.allclose(extra, expected) and bool(torch.isfinite(unit)) and bool(unit > 0):
         extra = extra / unit
     expect_close("what the variances add to the loss", extra, expected, mistakes=wrong)
-    alone = _draw(64, 1, 3).requires_grad_()
+    alone = draw(64, 1, 3).requires_grad_()
     loss = torch.as_tensor(moment_matching([real], [alone], variance_weight=1.0))
     expect(
         bool(torch.isfinite(loss).all()),
@@ -719,7 +695,7 @@ def check_matching_variances(moment_matching: Callable[..., Any]) -> None:
 
 @visible("6, layers", "several layers and feature maps")
 def check_matching_layers(moment_matching: Callable[..., Any]) -> None:
-    real, fake = _draw(65, 3, 2, 4, 4), 1 + _draw(66, 3, 2, 4, 4)
+    real, fake = draw(65, 3, 2, 4, 4), 1 + draw(66, 3, 2, 4, 4)
 
     def own(*layers: tuple[Tensor, Tensor]) -> Tensor:
         return sum(torch.as_tensor(moment_matching([r], [f])).detach() for r, f in layers)
@@ -739,7 +715,7 @@ def check_matching_layers(moment_matching: Callable[..., Any]) -> None:
         ),
     }
     expect_close("the loss of feature maps", moment_matching([real], [fake]), expected, mistakes=wrong)
-    flat = _draw(67, 6, 3), _draw(68, 5, 3)
+    flat = draw(67, 6, 3), draw(68, 5, 3)
     first, second = own((pixels(real), pixels(fake))), own(flat)
     wrong = {
         "a mean over the layers instead of a sum": (first + second) / 2,
@@ -793,7 +769,7 @@ def check_nearest_mode(nearest_mode: Callable[..., Any]) -> None:
 @visible("7, counts", "modes covered and good samples")
 def check_mode_counts(mode_summary: Callable[..., Any]) -> None:
     labels = torch.tensor([0, 0, 0, 1, 3, 3, -1, -1, -1, -1])
-    covered, good, _ = _parts("mode_summary", mode_summary(labels, 5, 2), 3)
+    covered, good, _ = parts_of("mode_summary", mode_summary(labels, 5, 2), 3)
     counts = {
         3: "least is ignored: a mode with a single sample is not covered here",
         4: "the -1 of the bad samples counts as a mode",
@@ -815,7 +791,7 @@ def check_mode_counts(mode_summary: Callable[..., Any]) -> None:
 @visible("7, evenness", "how evenly the modes are hit")
 def check_mode_evenness(mode_summary: Callable[..., Any]) -> None:
     labels = torch.tensor([0, 0, 0, 1, -1, -1, 2, 2])
-    kl = _parts("mode_summary", mode_summary(labels, 4, 1), 3)[2]
+    kl = parts_of("mode_summary", mode_summary(labels, 4, 1), 3)[2]
     counts = torch.tensor([3.0, 1.0, 2.0, 0.0], dtype=torch.float64)
     h = counts / counts.sum()
     over_all = counts / len(labels)
@@ -838,7 +814,7 @@ def check_mode_evenness(mode_summary: Callable[..., Any]) -> None:
         "a mean over the modes instead of a sum": torch.xlogy(h, 4 * h).mean(),
     }
     expect_close("the KL", kl, reference, mistakes=wrong)
-    lost = float(torch.as_tensor(_parts("mode_summary", mode_summary(torch.tensor([-1, -1]), 4, 1), 3)[2]))
+    lost = float(torch.as_tensor(parts_of("mode_summary", mode_summary(torch.tensor([-1, -1]), 4, 1), 3)[2]))
     expect(lost == math.inf, f"without any good sample the KL is {lost}, expected math.inf.")
 
 
@@ -871,7 +847,7 @@ def check_closeness_parameters(closeness_class: Callable[..., Any]) -> None:
 @visible("8, values", "how close the others are")
 def check_closeness_values(closeness_class: Callable[..., Any]) -> None:
     layer = closeness_class(3, 2, 2)
-    x = 0.7 * _draw(80, 5, 3).float()
+    x = 0.7 * draw(80, 5, 3).float()
     m = (x @ layer.kernel.detach().reshape(3, 4)).reshape(5, 2, 2)
     gap = m[:, None] - m[None]  # (N, N, B, K)
     c = torch.exp(-gap.square().sum(3) / 2)
@@ -942,7 +918,7 @@ def check_closeness_edges(closeness_class: Callable[..., Any]) -> None:
 
 @visible("9, planes", "the label as planes")
 def check_with_label(with_label: Callable[..., Any]) -> None:
-    images, labels = _draw(90, 4, 2, 4, 4).float(), torch.tensor([2, 0, 3, 2])
+    images, labels = draw(90, 4, 2, 4, 4).float(), torch.tensor([2, 0, 3, 2])
     result = with_label(images, labels, 4)
     shapes = {
         (4, 3, 4, 4): "the label is one plane with its number; one plane per class is asked",

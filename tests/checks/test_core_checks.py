@@ -7,10 +7,21 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 from course_lib.authoring import mutants
 from course_lib.checks import backprop, gan
-from course_lib.checks.core import CheckFailed, draw_afresh, drawn_afresh, expect_close, expect_shape, fresh
+from course_lib.checks.core import (
+    CheckFailed,
+    draw_afresh,
+    drawn_afresh,
+    expect_close,
+    expect_shape,
+    fresh,
+    parts_of,
+    unchanged,
+    when_done,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = range(200)
@@ -115,3 +126,28 @@ def test_hints_are_made_only_where_something_is_wrong() -> None:
         expect_close("y", -1.0, 1.0, mistakes=lambda: {"the sign": -1.0})
     with pytest.raises(CheckFailed, match="Likely mistake: not summed"):
         expect_shape("y", [1.0, 2.0], (), lambda: {(2,): "not summed"})
+
+
+def test_a_picture_of_an_unfinished_task_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    with when_done("Task 3"):
+        raise NotImplementedError
+    assert capsys.readouterr().out == "Nothing to see yet: this cell needs your Task 3.\n"
+    with pytest.raises(ValueError, match="other"), when_done("Task 3"):
+        raise ValueError("other")
+
+
+def test_results_that_are_not_several_are_a_sentence() -> None:
+    assert parts_of("f", [1, 2], 2) == (1, 2)
+    with pytest.raises(CheckFailed, match="f returns None; did you forget"):
+        parts_of("f", None, 2)
+    with pytest.raises(CheckFailed, match="f returns a int; 3 results were expected: return a, b, c"):
+        parts_of("f", 1, 3)
+
+
+def test_an_argument_that_was_changed_is_named() -> None:
+    given = {"x": torch.ones(2), "y": torch.ones(2)}
+    before = {name: tensor.clone() for name, tensor in given.items()}
+    unchanged("f", before, given)
+    given["y"] += 1
+    with pytest.raises(CheckFailed, match="f changed the y"):
+        unchanged("f", before, given)

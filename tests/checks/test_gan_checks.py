@@ -5,51 +5,15 @@ from __future__ import annotations
 
 import copy
 import math
-import re
-from pathlib import Path
 
-import jupytext
-import matplotlib.pyplot as plt
-import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from course_lib.authoring import mutants
-from course_lib.authoring.mutants import Edit
 from course_lib.checks import gan as checks
-from course_lib.checks.core import CheckFailed, told
 from course_lib.losses.games import non_saturating
+from tests.checks.visible_checks import VisibleChecks
 
-ROOT = Path(__file__).resolve().parents[2]
-NOTEBOOK = jupytext.read(ROOT / "solutions" / "ps08_gan" / "ps08_gan.py", fmt="py:percent")
-TASKS = mutants.load_tasks("ps08_gan", ROOT)
-SOLUTIONS: dict[str, str] = {}  # by grade_id of the solution cell
-CHECKS: dict[str, list[tuple[str, str]]] = {}  # the visible checks that follow it: (name of the check, its argument)
-for cell in NOTEBOOK.cells:
-    grade = cell.metadata.get("nbgrader", {})
-    if cell.cell_type == "code" and grade.get("solution"):
-        SOLUTIONS[grade["grade_id"]] = cell.source
-        CHECKS[grade["grade_id"]] = []
-    elif cell.cell_type == "code" and grade.get("grade"):
-        (called,) = re.findall(r"^checks\.(\w+)\((\w+)\)$", cell.source, re.MULTILINE)
-        CHECKS[list(CHECKS)[-1]].append(called)
-
-
-def first_failure(task: str, source: str | Edit) -> str:
-    """What the first visible check that fails says; "" if all pass."""
-    source = source.apply(SOLUTIONS[task]) if isinstance(source, Edit) else source
-    names = {"torch": torch, "F": F, "nn": nn, "math": math, "non_saturating": non_saturating}
-    exec(source, names)
-    for check, argument in CHECKS[task]:
-        try:
-            getattr(checks, check)(names[argument])
-        except CheckFailed as failure:
-            return str(failure)
-    return ""
-
-
-# What the visible check says to a mutant: (task, mutant, part of the message). Where it ends in a full stop, the whole hint.
 OF_MUTANTS = [
     ("optimal-critic", "sign: p and q swapped", "the sign of log p - log q."),
     ("optimal-critic", "share ignored", "the share of real points is ignored (here it is 0.8)."),
@@ -302,108 +266,16 @@ FURTHER = [
     ("labels", ("torch.cat([images, planes.expand(n, classes, h, w)], 1)", "planes.expand(n, classes, h, w)"), "the images are missing in front of the planes."),
 ]  # fmt: skip
 
-MISTAKES = [pytest.param(task, TASKS[task].wrong[name], text, id=f"{task}-{name}") for task, name, text in OF_MUTANTS]
-MISTAKES += [pytest.param(task, Edit(*changes), text, id=f"{task}-{text}") for task, *changes, text in FURTHER]
 
-
-@pytest.mark.parametrize(("task", "source", "text"), MISTAKES)
-def test_a_mistake_gets_its_own_hint(task: str, source: str | Edit, text: str) -> None:
-    said = first_failure(task, source)
-    assert said.endswith((f"Likely mistake: {text}", f" {text}")) if text.endswith(".") else text in said, said
-
-
-def test_every_hint_has_a_mistake_that_gives_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    given: set[str] = set()
-    close, shape = checks.expect_close, checks.expect_shape
-
-    def record_close(name, value, expected, **rest):
-        given.update(f"{hint}." for hint in told(rest.get("mistakes")))
-        return close(name, value, expected, **rest)
-
-    def record_shape(name, value, expected, hints=None):
-        given.update(f"{hint}." for hint in told(hints).values())
-        return shape(name, value, expected, hints)
-
-    monkeypatch.setattr(checks, "expect_close", record_close)
-    monkeypatch.setattr(checks, "expect_shape", record_shape)
-    assert all(first_failure(task, source) == "" for task, source in SOLUTIONS.items())
-    tested = [text for *_, text in (*OF_MUTANTS, *FURTHER)]
-    assert len(given) > 100
-    assert {hint for hint in given if not any(text.endswith(hint) for text in tested)} == set()
-
-
-@pytest.mark.parametrize(
-    ("task", "source"),
-    [pytest.param(task, SOLUTIONS[task], id=f"{task}-reference") for task in SOLUTIONS]
-    + [pytest.param(task, source, id=f"{task}-{name}") for task in TASKS for name, source in TASKS[task].right.items()],
-)
-def test_right_answers_pass(task: str, source: str | Edit, capsys: pytest.CaptureFixture[str]) -> None:
-    assert first_failure(task, source) == ""
-    assert capsys.readouterr().out.count("passes its visible check") == len(CHECKS[task])
-
-
-@pytest.mark.parametrize("task", list(SOLUTIONS))
-def test_a_stub_prints_a_sentence_and_does_not_raise(task: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert first_failure(task, mutants.stub_of(SOLUTIONS[task])) == ""
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == len(CHECKS[task])
-    assert all(re.fullmatch(r"Task \d.* \(.*\) is not done yet\.", line) for line in lines), lines
-
-
-def test_a_picture_of_an_unfinished_task_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
-    with checks.when_done("Task 3"):
-        raise NotImplementedError
-    assert capsys.readouterr().out == "Nothing to see yet: this cell needs your Task 3.\n"
-    with pytest.raises(ValueError, match="other"), checks.when_done("Task 3"):
-        raise ValueError("other")
-
-
-def test_points_add_up_to_what_the_text_says() -> None:
-    text = "\n".join(cell.source for cell in NOTEBOOK.cells if cell.cell_type == "markdown")
-    graded = [cell.metadata["nbgrader"] for cell in NOTEBOOK.cells if cell.metadata.get("nbgrader", {}).get("grade")]
-    written = sum(grade["points"] for grade in graded if grade["solution"])
-    automatic = sum(grade["points"] for grade in graded if not grade["solution"])
-    assert f"({automatic} points) and two written answers ({written} points): **{automatic + written} points**" in text
-    rows = re.findall(r"^\| \d+ \|.*\| (\d+) \| (\d+) \|$", text, re.MULTILINE)
-    assert sum(int(points) for _, points in rows) == automatic
-    said = re.findall(r"^\*(\d+) minutes, (\d+) points\*$", text, re.MULTILINE)
-    assert rows == said[: len(rows)]
-    assert sum(int(points) for _, points in said) == automatic + written
-    for task, points in zip(SOLUTIONS, (int(points) for _, points in rows), strict=True):
-        cells = [cell for cell in NOTEBOOK.cells if cell.metadata.get("nbgrader", {}).get("grade_id") == task]
-        after = NOTEBOOK.cells[NOTEBOOK.cells.index(cells[0]) + 1 :]
-        mine = []
-        for cell in after:
-            grade = cell.metadata.get("nbgrader", {})
-            if grade.get("solution"):
-                break
-            mine.append(grade.get("points", 0) if grade.get("grade") else 0)
-        assert sum(mine) == points, task
-
-
-@pytest.fixture
-def always_warn():
-    """torch warns at every place again, not once in a process."""
-    torch.set_warn_always(True)
-    yield
-    torch.set_warn_always(False)
-
-
-@pytest.mark.filterwarnings("error")
-def test_no_cell_of_the_reference_warns(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], always_warn: None
-) -> None:
-    """nbgrader takes all points of a test cell that writes to stderr."""
-    plt.switch_backend("agg")
-    monkeypatch.setattr(plt, "show", lambda: plt.close("all"))
-    names = {"__name__": "__main__"}
-    for cell in NOTEBOOK.cells:
-        if cell.cell_type == "code":
-            exec(compile(cell.source, cell.metadata.get("nbgrader", {}).get("grade_id", "cell"), "exec"), names)
-            names["BUDGET"] = "smoke"
-    captured = capsys.readouterr()
-    assert captured.err == ""
-    assert captured.out.count("passes its visible check") == sum(len(called) for called in CHECKS.values())
+class TestHints(
+    VisibleChecks,
+    problem_set="ps08_gan",
+    checks=checks,
+    names={"torch": torch, "F": F, "nn": nn, "math": math, "non_saturating": non_saturating},
+    of_mutants=OF_MUTANTS,
+    further=FURTHER,
+):
+    """Of this problem set."""
 
 
 def test_networks_are_reproducible_and_separate() -> None:
