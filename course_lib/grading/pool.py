@@ -21,6 +21,7 @@ import psutil
 
 from course_lib.authoring.surroundings import UNWATCHED, surroundings
 from course_lib.errors import CourseError
+from course_lib.grading.sandbox.zygote import family_of
 
 ENVIRONMENT = {
     **UNWATCHED,
@@ -224,13 +225,20 @@ def die_with_parent() -> None:
 
 def _kill(process: Any) -> None:
     """End a worker and what it started."""
-    try:
-        family = psutil.Process(process.pid).children(recursive=True) if process.pid is not None else []
-    except (psutil.Error, ValueError, TypeError):
-        family = []
+    started = _started_by(process.pid) if process.pid is not None else set()
     if process.is_alive():
         process.kill()
-    for child in family:
-        with contextlib.suppress(psutil.Error):
-            child.kill()
+    for child in started:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(child, signal.SIGKILL)
     process.join(5)
+
+
+def _started_by(pid: int) -> set[int]:
+    """The numbers of a process's descendants. psutil compares clocks, and loses some where one is set meanwhile."""
+    if sys.platform == "linux":
+        return family_of(pid, "/proc") - {pid}
+    try:
+        return {child.pid for child in psutil.Process(pid).children(recursive=True)}
+    except psutil.Error:
+        return set()

@@ -100,8 +100,10 @@ class Shared:
 
     @staticmethod
     def _state(tensor: torch.Tensor) -> tuple[Any, ...]:
+        """Its numbers, by a hash: writing through `w.data`, or to a shared NumPy array, does not raise the version."""
         grad = tensor.grad
-        return (tensor._version, tensor.requires_grad, None if grad is None else (id(grad), grad._version))
+        own = hash(tensor_bytes(tensor)), tuple(tensor.shape)
+        return (own, tensor.requires_grad, None if grad is None else (id(grad), hash(tensor_bytes(grad))))
 
     def told(self, tensor: torch.Tensor) -> None:
         """Both ends know this tensor as it is now."""

@@ -833,6 +833,10 @@ def seen(given): return [p.grad is None for p in given.parameters()]
 def count(given):
     given.running_mean += 1
 def name(given): return type(given).__name__
+def behind(given):
+    given.weight.data.sub_(1.0)
+    given.bias.data = given.bias.data - 1.0
+    given.weight.grad.data.mul_(2.0)
 def keep(given):
     global mine
     mine = given
@@ -877,6 +881,20 @@ def test_a_step_there_moves_a_module_of_the_tests(training):
         module.weight.zero_()
         module.bias.fill_(4.0)
     assert training["output"](module, x).item() == 4.0
+
+
+def test_changes_through_data_arrive_though_no_version_rises(training):
+    module = nn.Linear(2, 1)
+    with torch.no_grad():
+        module.weight.copy_(torch.tensor([[3.0, 4.0]]))
+        module.bias.fill_(5.0)
+    module.weight.grad = torch.ones(1, 2)
+    training["behind"](module)
+    assert module.weight.tolist() == [[2.0, 3.0]] and module.bias.tolist() == [4.0]
+    assert module.weight.grad.tolist() == [[2.0, 2.0]]
+    module.weight.data.mul_(10.0)
+    assert training["output"](module, torch.zeros(1, 2)).item() == 4.0
+    assert training["output"](module, torch.ones(1, 2)).item() == 54.0
 
 
 def test_gradients_reach_a_module_of_the_tests_through_the_student(training):
