@@ -187,7 +187,8 @@ def run_all(
     except OSError as error:
         raise CourseError(f"Could not write to {folder} ({error.strerror or error}).") from error
 
-    waiting, running = list(runs), []
+    # The longest source first, as a guess at the longest run: with several jobs it should not be left for the end.
+    waiting, running = sorted(runs, key=lambda run: run.source.stat().st_size, reverse=True), []
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
