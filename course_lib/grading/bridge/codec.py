@@ -112,8 +112,8 @@ class Shared:
     def changes(self) -> list[list[Any]]:
         """What was changed here since the last frame: [number, numbers or None, requires_grad, gradient or None]."""
         found = []
-        for number, reference in list(self._by_number.items()):
-            thing = reference()
+        for number in list(self._by_number):  # of the keys alone: to make pairs may collect garbage, and `forget` some
+            thing = self.get(number)
             if isinstance(thing, nn.Module):
                 if self._known.get(number) != (thing.training,):
                     self._known[number] = (thing.training,)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import copy
 import enum
+import gc
 import random
 import socket
 import time
@@ -640,3 +641,21 @@ def test_the_runtime_survives_what_it_cannot_read():
         line = Line(ours)
         line.deadline = time.monotonic() + 10
         assert line.receive()["error"][0] == "KeyError"
+
+
+def test_garbage_collected_while_changes_are_listed_is_no_error():
+    shared, modules = Shared(1), [nn.Linear(1, 1) for _ in range(300)]
+    for k, module in enumerate(modules):
+        shared.share(module)
+        if k % 2:
+            module.circle = [module]  # only the collector can free it
+    gc.disable()
+    before = gc.get_threshold()
+    try:
+        del modules[1::2], module
+        gc.set_threshold(1)
+        gc.enable()
+        assert {number for number, *_ in shared.changes()} >= set(range(1, 600, 4))
+    finally:
+        gc.set_threshold(*before)
+        gc.enable()
