@@ -19,6 +19,7 @@ from bridge_material import QUICK, Bridge, Shell, bridge, same
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from torch import nn
 
 from course_lib.grading.bridge.codec import Codec, Shared
 from course_lib.grading.bridge.student import Runtime
