@@ -645,16 +645,17 @@ def test_the_runtime_survives_what_it_cannot_read():
 
 
 def test_garbage_collected_while_changes_are_listed_is_no_error():
-    shared, modules = Shared(1), [nn.Linear(1, 1) for _ in range(300)]
-    for k, module in enumerate(modules):
-        shared.share(module)
-        if k % 2:
-            module.circle = [module]  # only the collector can free it
-    gc.disable()
     before = gc.get_threshold()
+    gc.disable()
     try:
+        shared, modules = Shared(1), [nn.Linear(1, 1) for _ in range(300)]
+        for k, module in enumerate(modules):
+            shared.share(module)
+            if k % 2:
+                module.circle = [module]  # only the collector can free it
         del modules[1::2], module
-        gc.set_threshold(1)
+        assert len(shared) == 300
+        gc.set_threshold(gc.get_count()[0] + 150)  # in the midst of 300 pairs, if pairs are made
         gc.enable()
         assert {number for number, *_ in shared.changes()} >= set(range(1, 600, 4))
     finally:
