@@ -97,7 +97,7 @@ def transfer_table(
         attack: (net, images, labels) -> images, such as functools.partial(pgd, eps=.1).
         generator: draws the noise.
 
-    Szegedy et al. 2014, Intriguing Properties of Neural Networks, section 4.2 and table 2.
+    Szegedy et al. 2014, Intriguing Properties of Neural Networks, section 4.
     """
     clean = [error_rate(net, images, labels) for net in nets.values()]
     fooled, noise, norms = [], [], []
@@ -129,17 +129,18 @@ def local_lipschitz(net: nn.Module, images: Tensor, *, steps: int = 30, generato
         (N,), in units of the output for each unit of the image.
     """
     v = torch.randn(images.shape, generator=generator, device=generator.device).to(images)
-    images = images.detach()
     each = (-1, *[1] * (images.dim() - 1))
     stretched = images.new_zeros(len(images))
     with still(net), torch.enable_grad():
+        x = images.detach().clone().requires_grad_()
+        y = net(x)
+        u = torch.zeros_like(y, requires_grad=True)
+        back = torch.autograd.grad(y, x, u, create_graph=True)[0]  # Jᵀ u: linear in u, so its own slope there is J
         for _ in range(steps):
             v = v / v.flatten(1).norm(dim=1).clamp(min=1e-30).view(each)
-            _, jv = torch.func.jvp(lambda x: net(x), (images,), (v,))  # (N, ...)
-            jv = jv.detach()
+            jv = torch.autograd.grad(back, u, v, retain_graph=True)[0]  # J v
             stretched = jv.flatten(1).norm(dim=1)
-            x = images.clone().requires_grad_()
-            v = torch.autograd.grad(net(x), x, jv)[0]  # Jᵀ J v
+            v = torch.autograd.grad(y, x, jv, retain_graph=True)[0]  # Jᵀ J v
     return stretched
 
 

@@ -68,7 +68,7 @@ class PreImage:
             where = self.device if generator is None else generator.device
             start = 0.1 * torch.randn(images.shape, generator=generator, device=where)
         self.image = nn.Parameter(start.detach().to(images).clone())
-        self.image_opt = torch.optim.Adam([self.image], lr=learning_rate)
+        self.image_opt = torch.optim.Adam([self.image], lr=learning_rate, fused=True)
 
     def distance(self, images: Tensor) -> Tensor:
         """‖φ(x) − φ(x*)‖² / ‖φ(x*)‖² of each image, (N,): 0 is the same to the layer, 1 as far as no features."""

@@ -25,6 +25,7 @@ from course_lib.nets.side_by_side import SideBySide
 from course_lib.systems.adagan import AdaGAN
 from course_lib.systems.bilinear import BilinearGame
 from course_lib.systems.gan import GAN
+from course_lib.systems.inversion import PreImage
 from course_lib.systems.mad_gan import MADGAN
 
 POINTS, LABELS = ring(8).sample(256, generator=torch.Generator().manual_seed(0))
@@ -79,6 +80,15 @@ def bilinear(order: str) -> Callable:
     return build
 
 
+def pre_image(layer: str, **options: Any) -> Callable:
+    def build(device: str) -> PreImage:
+        layers = torch.nn.Conv2d(1, 4, 3, padding=1), torch.nn.Tanh(), torch.nn.MaxPool2d(2), torch.nn.Flatten()
+        net, images = torch.nn.Sequential(*layers, torch.nn.Linear(36, 5)), torch.rand(3, 1, 6, 6) * 2 - 1
+        return PreImage(net=net, layer=layer, images=images, device=device, **options)  # no batch: it knows its images
+
+    return build
+
+
 @dataclass
 class Case:
     build: Callable[[str], Any]  # device -> system
@@ -118,6 +128,8 @@ SYSTEMS: dict[str, Case] = {
     ),
     "BilinearGame, simultaneous": Case(bilinear("simultaneous"), {"step": {"position", "average", "steps"}}),
     "BilinearGame, alternating": Case(bilinear("alternating"), {"step": {"position", "average", "steps"}}),
+    "PreImage": Case(pre_image("4"), {"step": {"image"}}),
+    "PreImage, other priors": Case(pre_image("2", beta=1.5, norm=0.1), {"step": {"image"}}),
 }
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.cuda)]
 

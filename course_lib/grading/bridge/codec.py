@@ -112,7 +112,7 @@ class Shared:
     def changes(self) -> list[list[Any]]:
         """What was changed here since the last frame: [number, numbers or None, requires_grad, gradient or None]."""
         found = []
-        for number in list(self._by_number):  # of the keys alone: to make pairs may collect garbage, and `forget` some
+        for number in list(self._by_number):  # not of pairs: making them may collect garbage, and so `forget` some
             thing = self.get(number)
             if isinstance(thing, nn.Module):
                 if self._known.get(number) != (thing.training,):
