@@ -10,8 +10,6 @@ from torch.nn.functional import avg_pool2d, grid_sample, interpolate
 
 from course_lib.errors import CourseError
 
-FEATURES = 32  # channels of the maps that the correction of lightness looks at
-
 
 class Redirected(NamedTuple):
     """What DeepWarp made of an image.
@@ -72,23 +70,24 @@ def lighten(image: Tensor, lightness: Tensor) -> Tensor:
 class Level(nn.Module):
     """One module of DeepWarp: what is known of every pixel to a map of numbers for it.
 
-    Convolutions 5 × 5, 3 × 3, 3 × 3, 1 × 1 of 16, 32, 32, 32 channels, each with ReLU and batch normalization, and a
-    last one, 1 × 1, that starts at zero.
+    Convolutions 5 × 5, 3 × 3, 3 × 3, 1 × 1 of width/2, width, width, width channels, each with ReLU and batch
+    normalization, and a last one, 1 × 1, that starts at zero. The paper's width is 32.
 
-    Shapes: (N, inputs, H, W) -> (N, outputs, H, W), any real numbers, and the maps after the third, (N, 32, H, W).
+    Shapes: (N, inputs, H, W) -> (N, outputs, H, W), any real numbers, and the maps after the third, (N, width, H, W).
 
     Ganin et al. 2016, section 3.4 and figure 3.
     """
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, width: int = 32) -> None:
         super().__init__()
-        self.features = nn.Sequential(_block(inputs, 16, 5), _block(16, 32, 3), _block(32, FEATURES, 3))
-        self.head = nn.Sequential(_block(FEATURES, 32, 1), nn.Conv2d(32, outputs, 1))
+        half = width // 2
+        self.features = nn.Sequential(_block(inputs, half, 5), _block(half, width, 3), _block(width, width, 3))
+        self.head = nn.Sequential(_block(width, width, 1), nn.Conv2d(width, outputs, 1))
         nn.init.zeros_(self.head[-1].weight)
         nn.init.zeros_(self.head[-1].bias)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        features = self.features(x)  # (N, 32, H, W)
+        features = self.features(x)  # (N, width, H, W)
         return self.head(features), features
 
 
@@ -105,17 +104,20 @@ class CoarseToFine(nn.Module):
         outputs: numbers for each pixel.
         coarse: have a coarse level.
         more: channels that the fine level sees besides.
+        width: channels of a level's maps.
 
     Ganin et al. 2016, sections 3.2 to 3.4.
     """
 
-    def __init__(self, *, channels: int, angles: int, maps: int, outputs: int, coarse: bool, more: int = 0) -> None:
+    def __init__(
+        self, *, channels: int, angles: int, maps: int, outputs: int, coarse: bool, more: int = 0, width: int = 32
+    ) -> None:
         super().__init__()
         self.maps = maps
         self.angle = nn.Sequential(nn.Linear(angles, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU())
         inputs = channels + maps + 16
-        self.coarse = Level(inputs, outputs) if coarse else None
-        self.fine = Level(inputs + (outputs + more if coarse else 0), outputs)
+        self.coarse = Level(inputs, outputs, width) if coarse else None
+        self.fine = Level(inputs + (outputs + more if coarse else 0), outputs, width)
 
     def known(self, image: Tensor, angle: Tensor, maps: Tensor | None) -> Tensor:
         """Image, further maps and encoded angle at every pixel, (N, C + maps + 16, H, W)."""
@@ -147,6 +149,7 @@ class DeepWarp(nn.Module):
         angles: numbers that say the redirection, of size about 1: degrees divided by the largest that is trained.
         maps: further maps about the image; the paper gives the distances to seven points of the eye. 0 takes none.
         reach: the largest displacement of each level, as a share of half the image's side; the paper's tanh ends at 1.
+        width: channels of each level's maps, even; the paper's 32.
 
     Shapes: image (N, C, H, W) in [-1, 1], H and W even, angle (N, angles)[, maps (N, maps, H, W)] -> (N, C, H, W) in
     [-1, 1].
@@ -159,19 +162,26 @@ class DeepWarp(nn.Module):
     """
 
     def __init__(
-        self, *, levels: int = 3, channels: int = 3, angles: int = 2, maps: int = 0, reach: float = 1.0
+        self,
+        *,
+        levels: int = 3,
+        channels: int = 3,
+        angles: int = 2,
+        maps: int = 0,
+        reach: float = 1.0,
+        width: int = 32,
     ) -> None:
         super().__init__()
         if levels not in (1, 2, 3):
             raise CourseError(f"DeepWarp has 1, 2 or 3 levels, not {levels}.")
         self.reach = reach
         self.field = CoarseToFine(
-            channels=channels, angles=angles, maps=maps, outputs=2, coarse=levels > 1, more=channels
+            channels=channels, angles=angles, maps=maps, outputs=2, coarse=levels > 1, more=channels, width=width
         )
         self.lightness = None
         if levels == 3:
             self.lightness = nn.Sequential(
-                *(_block(2 * FEATURES + channels, 8, 1), _block(8, 8, 1), nn.Conv2d(8, 1, 1), nn.Sigmoid())
+                *(_block(2 * width + channels, 8, 1), _block(8, 8, 1), nn.Conv2d(8, 1, 1), nn.Sigmoid())
             )
             nn.init.zeros_(self.lightness[-2].weight)
             nn.init.constant_(self.lightness[-2].bias, -4.6)  # sigmoid = .01: start where nothing is corrected
@@ -213,9 +223,11 @@ class DirectRegression(nn.Module):
     the idea differs.
     """
 
-    def __init__(self, *, channels: int = 3, angles: int = 2, maps: int = 0) -> None:
+    def __init__(self, *, channels: int = 3, angles: int = 2, maps: int = 0, width: int = 32) -> None:
         super().__init__()
-        self.pixels = CoarseToFine(channels=channels, angles=angles, maps=maps, outputs=channels, coarse=True)
+        self.pixels = CoarseToFine(
+            channels=channels, angles=angles, maps=maps, outputs=channels, coarse=True, width=width
+        )
 
     def forward(self, image: Tensor, angle: Tensor, maps: Tensor | None = None) -> Tensor:
         known = self.pixels.known(image, angle, maps)  # (N, inputs, H, W)

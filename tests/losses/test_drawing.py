@@ -33,3 +33,12 @@ def test_it_is_a_mean_over_the_batch_and_over_pixels():
 def test_the_background_of_the_true_image_does_not_matter():
     torch.testing.assert_close(image_and_mask(U, V, X - 0.7 * (1 - S), S), image_and_mask(U, V, X, S))
     assert image_and_mask(X * S, S, X, S) == 0
+
+
+def test_a_smooth_mask_mixes_the_object_with_a_background_that_is_taken_out_again():
+    s, c = torch.tensor([1.0, 0.5, 0.0]).view(1, 1, 1, 3), torch.tensor([0.5, -0.5, 0.0]).expand(3, 1, 3)[None]
+    for b in (1.0, -0.25):
+        x = s * c + (1 - s) * b
+        assert image_and_mask(s * c, s, x, s, background=b) < 1e-12
+        assert image_and_mask(s * c, s, c, s) < 1e-12
+        torch.testing.assert_close(image_and_mask(s * c, s, x, s, background=torch.full_like(x, b)), torch.tensor(0.0))

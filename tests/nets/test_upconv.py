@@ -3,9 +3,10 @@
 import pytest
 import torch
 
+from course_lib.data import render_chairs
 from course_lib.errors import CourseError
 from course_lib.losses.drawing import image_and_mask
-from course_lib.nets.upconv import UpConvNet, Upsample, on_background, viewpoint
+from course_lib.nets.upconv import UpConvNet, UpConvolution, Upsample, on_background, viewpoint
 
 SMALL = {"own": 32, "shared": 64, "channels": 1}
 
@@ -34,9 +35,22 @@ def test_shapes_and_ranges(size, transforms, channels, upsampling):
 
 
 def test_on_background_by_hand():
-    image, mask = torch.tensor([0.5, -3.0, 0.5, 0.5]), torch.tensor([1.0, 1.0, 0.25, -2.0])
+    image, mask = torch.tensor([0.5, -3.0, 0.125, 0.5]), torch.tensor([1.0, 1.0, 0.25, -2.0])
     expected = torch.tensor([0.5, -1.0, 0.875, 1.0])
     torch.testing.assert_close(on_background(image.view(1, 1, 1, 4), mask.view(1, 1, 1, 4)).flatten(), expected)
+
+
+@pytest.mark.parametrize("other", [-0.7, 0.0, 0.4])
+def test_what_the_loss_asks_for_is_the_renderers_image_before_any_background(other):
+    """Catches: the object taken by its share of an edge's pixel twice, in the loss or when it is pasted."""
+    white, mask = render_chairs(["kitchen", "shell"], 40.0, 20.0, background=1.0)
+    assert ((mask > 0.05) & (mask < 0.95)).float().mean() > 0.05  # smooth edges
+    alone = white - (1 - mask)
+    assert image_and_mask(alone, mask, white, mask, background=1.0) < 1e-10
+    truth = render_chairs(["kitchen", "shell"], 40.0, 20.0, background=other)[0]
+    torch.testing.assert_close(on_background(alone, mask, other), truth, rtol=0, atol=1e-5)
+    assert (on_background(alone * mask, mask, other) - truth).abs().max() > 0.1
+    assert image_and_mask(alone, mask, white, mask) > 1e-3
 
 
 def test_the_defaults_are_the_papers_sizes():
@@ -44,13 +58,21 @@ def test_the_defaults_are_the_papers_sizes():
     assert [net.own[k][0].in_features for k in range(3)] == [10, 4, 7]
     assert net.own[0][2].out_features == 512
     assert net.shared[2].out_features == 1024
-    assert sum(isinstance(layer, Upsample) for layer in net.image) == 3
+    assert sum(isinstance(layer, UpConvolution) for layer in net.image) == 3
 
 
 def test_unpooling():
     x = torch.tensor([[[[1.0, 2.0]]]])
     assert Upsample("zeros")(x).tolist() == [[[[1, 0, 2, 0], [0, 0, 0, 0]]]]
     assert Upsample("nearest")(x).tolist() == [[[[1, 1, 2, 2], [1, 1, 2, 2]]]]
+
+
+@pytest.mark.parametrize("how", ["zeros", "nearest"])
+def test_an_up_convolution_is_upsampling_and_a_convolution(how):
+    torch.manual_seed(0)
+    layer, x = UpConvolution(3, 4, how).double(), torch.randn(2, 3, 4, 6, dtype=torch.float64)
+    expected = torch.nn.functional.conv2d(Upsample(how)(x), layer.weight, layer.bias, padding=2)
+    torch.testing.assert_close(layer(x), expected, rtol=0, atol=1e-10)
 
 
 def test_every_input_matters_and_the_streams_share_only_the_code():

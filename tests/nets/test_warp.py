@@ -76,6 +76,18 @@ def test_shapes_and_a_new_net_returns_its_input(levels, maps, size):
     assert bool(parts.lightness.any()) == (levels == 3)
 
 
+@pytest.mark.parametrize("make", [DeepWarp, DirectRegression])
+def test_the_width_is_that_of_every_levels_maps(make):
+    def convolutions(net):
+        return [m for m in net.modules() if isinstance(m, torch.nn.Conv2d) and m.in_channels > 16]
+
+    widths = [{m.out_channels for m in convolutions(make(width=w))} for w in (24, 32)]
+    assert 24 in widths[0] and 32 not in widths[0]
+    assert 32 in widths[1] and 24 not in widths[1]
+    image = torch.rand(2, 3, 8, 8)
+    assert make(width=24)(image, torch.zeros(2, 2)).shape == image.shape
+
+
 def test_the_field_stays_within_reach():
     net = DeepWarp(levels=2, reach=0.25)
     for level in (net.field.coarse, net.field.fine):
