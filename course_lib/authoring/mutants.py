@@ -51,6 +51,7 @@ PRELOAD = (
     "course_lib.checks.backprop",
     "course_lib.checks.gan",
     "course_lib.checks.optimizers",
+    "course_lib.checks.synthesis",
     "course_lib.cli",
     "course_lib.data",
     "course_lib.draw",

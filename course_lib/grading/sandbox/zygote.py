@@ -46,6 +46,7 @@ PRELOAD = (
     "course_lib.checks.backprop",
     "course_lib.checks.gan",
     "course_lib.checks.optimizers",
+    "course_lib.checks.synthesis",
     "course_lib.data",
     "course_lib.data.toys",
     "course_lib.draw",
