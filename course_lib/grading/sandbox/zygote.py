@@ -45,6 +45,7 @@ PRELOAD = (
     "course_lib.budget",
     "course_lib.checks.backprop",
     "course_lib.checks.gan",
+    "course_lib.checks.inversion",
     "course_lib.checks.optimizers",
     "course_lib.checks.synthesis",
     "course_lib.data",
