@@ -27,7 +27,7 @@
 # - derive the bilinear sampler and both its gradients, and write them in a few lines equal to torch's;
 # - put a spatial transformer before a classifier, and redirect a gaze with a field of displacements: coarse, fine, corrected.
 #
-# **Time** about 100 minutes of reading and playing. Computing takes under a minute on one core at the budget `smoke`, about four minutes at the budget `laptop`; a GPU is
+# **Time** about 100 minutes of reading and playing. Computing takes about a minute on one core at the budget `smoke`, about four minutes at the budget `laptop`; a GPU is
 # used where there is one.
 #
 # **You need** layers and the chain rule (lecture 01), PyTorch modules and optimizers.
@@ -427,7 +427,7 @@ MASK_WEIGHT = 10.0  # see the text
 def train_chairs(with_mask, *, seed, steps):
     """A net for `kinds` and viewpoints, and its loss after each step."""
     torch.manual_seed(seed)
-    net = UpConvNet(types=len(kinds), size=SIZE, upsampling="nearest", **SIZES).to(device)
+    net = UpConvNet(types=len(kinds), size=SIZE, upsampling="nearest", **SIZES).to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(net.parameters(), fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps, cycle_momentum=False)
     types = one_hot(which, len(kinds)).float()
