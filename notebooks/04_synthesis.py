@@ -427,7 +427,9 @@ MASK_WEIGHT = 10.0  # see the text
 def train_chairs(with_mask, *, seed, steps):
     """A net for `kinds` and viewpoints, and its loss after each step."""
     torch.manual_seed(seed)
-    net = UpConvNet(types=len(kinds), size=SIZE, upsampling="nearest", **SIZES).to(device, memory_format=torch.channels_last)
+    net = UpConvNet(types=len(kinds), size=SIZE, upsampling="nearest", **SIZES).to(
+        device, memory_format=torch.channels_last
+    )
     optimizer = torch.optim.Adam(net.parameters(), fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps, cycle_momentum=False)
     types = one_hot(which, len(kinds)).float()
