@@ -152,7 +152,7 @@ def run(given: dict[str, Any]) -> int:
 
     Args:
         given: "root", "folder"; "log" and "seconds" for the stand-in, or "real": true for the real checker; "library";
-            "jobs", "patience", "scheduler", "nobody"; "die": at which step to be killed, see `_mortal`.
+            "jobs", "patience", "scheduler", "nobody", "connect"; "die": at which step to be killed, see `_mortal`.
     """
     import standin
 
@@ -162,6 +162,8 @@ def run(given: dict[str, Any]) -> int:
 
     if "nobody" in given:
         cluster.NOBODY = given["nobody"]
+    if "connect" in given:
+        cluster.CONNECT = given["connect"]
     if "library" in given:
         fingerprint.LIBRARY = Path(given["library"])
     if "die" in given:

@@ -246,7 +246,7 @@ def test_another_version_is_told_apart(grading, machines, library, tmp_path):
 
 
 def test_no_scheduler_and_no_workers_are_one_sentence(grading, machines):
-    status, _, err = grading.run(scheduler="tcp://127.0.0.1:9")
+    status, _, err = grading.run(scheduler="tcp://127.0.0.1:9", connect=2.0)
     assert status == 2
     assert "No dask scheduler answers at tcp://127.0.0.1:9" in err
     assert len(err.strip().splitlines()) == 1
