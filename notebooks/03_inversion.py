@@ -56,6 +56,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
 from torch import nn
 from torch.nn.functional import avg_pool2d, cross_entropy, interpolate, pad
 
@@ -66,6 +67,7 @@ from course_lib.loop import descend, fit
 from course_lib.outcomes import record
 
 device, budget = course_lib.start(BUDGET, SEED)
+threadpool_limits(limits=1, user_api="blas")  # SciPy's threads and torch's would get into each other's way
 
 
 def generator(offset=0):

@@ -5,6 +5,8 @@ import multiprocessing
 import os
 import random
 import signal
+import threading
+import time
 
 import pytest
 import torch
@@ -12,7 +14,7 @@ from torch import nn
 
 from course_lib.data import Batches
 from course_lib.errors import CourseError
-from course_lib.loop import descend, fit, iterate, load_system_state, system_state, write_atomically
+from course_lib.loop import descend, fit, iterate, load_system_state, side_by_side, system_state, write_atomically
 
 
 class Line:
@@ -296,3 +298,83 @@ def test_metrics_of_many_steps_keep_their_precision():
             return {"pi": torch.tensor(math.pi, dtype=torch.float64)}
 
     assert fit(Constant().step, [0], 1000, every=1000, progress=False)["pi"][0] == pytest.approx(math.pi, abs=1e-6)
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def trained(seed, steps=30):
+    torch.manual_seed(seed)
+    net = nn.Sequential(nn.Linear(3, 32), nn.Tanh(), nn.Linear(32, 1)).double()
+
+    def job():
+        optimizer = torch.optim.Adam(net.parameters(), 1e-2)
+        batches = Batches(torch.randn(22, 3, generator=torch.Generator().manual_seed(1)).double(), size=4, seed=seed)
+        for _, (x,) in zip(range(steps), batches, strict=False):
+            loss = descend(optimizer, (net(x) - x.sum(1, keepdim=True)).square().mean())
+        return loss.item()
+
+    return job
+
+
+def test_jobs_side_by_side_give_what_they_give_alone(two_threads):
+    alone = [trained(seed)() for seed in range(5)]
+    assert len(set(alone)) == 5
+    assert side_by_side(*[trained(seed) for seed in range(5)]) == alone
+    assert side_by_side() == []
+
+
+def test_jobs_side_by_side_share_the_threads(two_threads):
+    meeting = threading.Barrier(2, timeout=20)  # broken unless both are there at once
+    assert side_by_side(*[lambda: (meeting.wait() >= 0, torch.get_num_threads())] * 2) == [(True, 1)] * 2
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize(("threads", "device"), [(1, "cpu"), (2, "cuda")])
+def test_with_one_thread_or_a_gpu_jobs_run_one_after_the_other(two_threads, threads, device):
+    torch.set_num_threads(threads)
+    here = threading.get_ident()
+    assert side_by_side(*[threading.get_ident] * 3, device=device) == [here] * 3
+
+
+def test_a_job_that_fails_stops_the_others(two_threads):
+    counted, started = [], threading.Event()
+
+    def endless():
+        while True:
+            started.set()
+            time.sleep(0.001)
+            counted.append(1)
+
+    def fails():
+        started.wait(20)
+        raise CourseError("No such net.")
+
+    with pytest.raises(CourseError, match="No such net"):
+        side_by_side(endless, fails, endless)
+    before = len(counted)
+    time.sleep(0.05)
+    assert len(counted) == before
+    assert torch.get_num_threads() == 2
+
+
+def test_an_interrupt_reaches_every_job(two_threads):
+    ended, begun = [], threading.Barrier(2, timeout=20)
+
+    def endless():
+        try:
+            if begun.wait() == 0:
+                os.kill(os.getpid(), signal.SIGINT)
+            while True:
+                time.sleep(0.001)
+        finally:
+            ended.append(1)
+
+    with pytest.raises(KeyboardInterrupt):
+        side_by_side(endless, endless)
+    assert len(ended) == 2

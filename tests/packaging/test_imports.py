@@ -32,6 +32,7 @@ THIRD_PARTY = {  # what a student has: the dependencies of pyproject.toml, and w
         "matplotlib",
         "sklearn",
         "scipy",
+        "threadpoolctl",
         "ipywidgets",
         "tqdm",
         "rich",
