@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -97,6 +96,8 @@ def _one(
 ) -> tuple[Tensor, float]:
     """The nearest image found for one x (1, ...), and its c."""
     flat = x.detach().double().flatten().cpu().numpy()
+
+    from threadpoolctl import threadpool_limits  # here: of use beside SciPy only
 
     def image(values: np.ndarray) -> Tensor:
         return torch.from_numpy(values).to(x).view_as(x).clamp(*box)
