@@ -54,10 +54,10 @@ def descend(optimizer: torch.optim.Optimizer, loss: torch.Tensor, *, clip: float
     return loss.detach()
 
 
-def side_by_side(*jobs: Callable[[], Any], device: torch.device | str = "cpu") -> list[Any]:
+def in_parallel(*jobs: Callable[[], Any], device: torch.device | str = "cpu") -> list[Any]:
     """What each job returns, in order; on a CPU with several threads they run at the same time.
 
-        net, rival = side_by_side(lambda: train(net), lambda: train(rival), device=device)
+        net, rival = in_parallel(lambda: train(net), lambda: train(rival), device=device)
 
     Two small nets on one core each are trained sooner than one after the other on two cores, since threads within a
     small operation mostly wait for each other. torch's threads are shared out: with 4 threads and 2 jobs each gets 2.

@@ -62,7 +62,7 @@ from torch.nn.functional import one_hot
 from course_lib.data import CHAIR_TYPES, Batches, chair_shapes, digits, draw_eyes, eye_pairs, render_chairs, render_eyes
 from course_lib.draw import COLOURS, curves, tile
 from course_lib.explore import choice, explore, slider
-from course_lib.loop import descend, side_by_side
+from course_lib.loop import descend, in_parallel
 from course_lib.losses.drawing import image_and_mask
 from course_lib.nets.spatial_transformer import Localisation, SpatialTransformer
 from course_lib.nets.upconv import UpConvNet, Upsample, viewpoint
@@ -456,7 +456,7 @@ def seen_by(net, which, azimuth, elevation):
 
 start = time.perf_counter()
 net, plain = new_net(SEED), new_net(SEED)
-(net, losses), (plain, plain_losses) = side_by_side(  # one core each, where there are two
+(net, losses), (plain, plain_losses) = in_parallel(  # one core each, where there are two
     lambda: train_chairs(net, True, seed=SEED, steps=chair_steps),
     lambda: train_chairs(plain, False, seed=SEED, steps=chair_steps),
     device=device,
@@ -1162,7 +1162,7 @@ readers["with a spatial transformer"] = nn.Sequential(transformer(), classifier(
 torch.manual_seed(SEED)
 readers["without, twice as wide"] = classifier((16, 32)).to(device)
 start = time.perf_counter()
-accuracies = side_by_side(
+accuracies = in_parallel(
     *[partial(train_reader, reader, seed=SEED, steps=reader_steps) for reader in readers.values()], device=device
 )
 wrong = {name: 1 - accuracy for name, accuracy in zip(readers, accuracies, strict=True)}
@@ -1372,7 +1372,7 @@ for name, make in nets.items():
     torch.manual_seed(SEED)
     redirectors[name] = make().to(device, memory_format=torch.channels_last)
 start = time.perf_counter()
-gaze_losses = side_by_side(
+gaze_losses = in_parallel(
     *[partial(train_gaze, redirector, seed=SEED, steps=gaze_steps) for redirector in redirectors.values()],
     device=device,
 )

@@ -14,7 +14,7 @@ from torch import nn
 
 from course_lib.data import Batches
 from course_lib.errors import CourseError
-from course_lib.loop import descend, fit, iterate, load_system_state, side_by_side, system_state, write_atomically
+from course_lib.loop import descend, fit, in_parallel, iterate, load_system_state, system_state, write_atomically
 
 
 class Line:
@@ -308,6 +308,14 @@ def two_threads():
     torch.set_num_threads(before)
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C raises KeyboardInterrupt, whatever the parent of this process had set."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def trained(seed, steps=30):
     torch.manual_seed(seed)
     net = nn.Sequential(nn.Linear(3, 32), nn.Tanh(), nn.Linear(32, 1)).double()
@@ -322,16 +330,16 @@ def trained(seed, steps=30):
     return job
 
 
-def test_jobs_side_by_side_give_what_they_give_alone(two_threads):
+def test_jobs_in_parallel_give_what_they_give_alone(two_threads):
     alone = [trained(seed)() for seed in range(5)]
     assert len(set(alone)) == 5
-    assert side_by_side(*[trained(seed) for seed in range(5)]) == alone
-    assert side_by_side() == []
+    assert in_parallel(*[trained(seed) for seed in range(5)]) == alone
+    assert in_parallel() == []
 
 
-def test_jobs_side_by_side_share_the_threads(two_threads):
+def test_jobs_in_parallel_share_the_threads(two_threads):
     meeting = threading.Barrier(2, timeout=20)  # broken unless both are there at once
-    assert side_by_side(*[lambda: (meeting.wait() >= 0, torch.get_num_threads())] * 2) == [(True, 1)] * 2
+    assert in_parallel(*[lambda: (meeting.wait() >= 0, torch.get_num_threads())] * 2) == [(True, 1)] * 2
     assert torch.get_num_threads() == 2
 
 
@@ -339,7 +347,7 @@ def test_jobs_side_by_side_share_the_threads(two_threads):
 def test_with_one_thread_or_a_gpu_jobs_run_one_after_the_other(two_threads, threads, device):
     torch.set_num_threads(threads)
     here = threading.get_ident()
-    assert side_by_side(*[threading.get_ident] * 3, device=device) == [here] * 3
+    assert in_parallel(*[threading.get_ident] * 3, device=device) == [here] * 3
 
 
 def test_a_job_that_fails_stops_the_others(two_threads):
@@ -356,14 +364,14 @@ def test_a_job_that_fails_stops_the_others(two_threads):
         raise CourseError("No such net.")
 
     with pytest.raises(CourseError, match="No such net"):
-        side_by_side(endless, fails, endless)
+        in_parallel(endless, fails, endless)
     before = len(counted)
     time.sleep(0.05)
     assert len(counted) == before
     assert torch.get_num_threads() == 2
 
 
-def test_an_interrupt_reaches_every_job(two_threads):
+def test_an_interrupt_reaches_every_job(two_threads, interruptible):
     ended, begun = [], threading.Barrier(2, timeout=20)
 
     def endless():
@@ -376,5 +384,5 @@ def test_an_interrupt_reaches_every_job(two_threads):
             ended.append(1)
 
     with pytest.raises(KeyboardInterrupt):
-        side_by_side(endless, endless)
+        in_parallel(endless, endless)
     assert len(ended) == 2

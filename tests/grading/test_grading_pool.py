@@ -90,5 +90,5 @@ def test_calls_are_taken_as_they_are_needed(tmp_path):
 
     with Pool(2, tmp_path, limit=60) as pool:
         for number, _ in enumerate(pool.run(calls()), start=1):
-            assert len(taken) <= number + 2
+            assert len(taken) <= number + 3  # two at work, and one answered at the same moment as this
     assert len(taken) == 20

@@ -96,9 +96,9 @@ def chairs(seed):
         **{"images": images, "masks": masks, "parts": images - (1 - masks), "MASK_WEIGHT": 10.0, "at_once": 6},
         **{"SIZES": {"own": 32, "shared": 64, "maps": (32, 16, 8)}, "UpConvNet": UpConvNet, "viewpoint": viewpoint},
     }
-    names = "train_chairs", "drawing_loss", "seen_by", "paste", "squared_error", "key"
-    train, _, seen_by, paste, squared_error, key = of_the_lecture(*names, **more)
-    net, plain = train(True, seed=seed, steps=170)[0], train(False, seed=seed, steps=170)[0]
+    names = "train_chairs", "new_net", "drawing_loss", "seen_by", "paste", "squared_error", "key"
+    train, new_net, _, seen_by, paste, squared_error, key = of_the_lecture(*names, **more)
+    net, plain = (train(new_net(seed), with_mask, seed=seed, steps=170)[0] for with_mask in (True, False))
     return SimpleNamespace(**locals())
 
 
@@ -232,7 +232,9 @@ def test_a_transformer_puts_digits_upright_if_it_may_turn_them(seed):
     (train,) = of_the_lecture("train_reader", **data)
 
     def ratio(eye, steps):
-        reader = train(lambda: nn.Sequential(eye(), classifier()), seed=seed, steps=steps)[0]
+        torch.manual_seed(seed)
+        reader = nn.Sequential(eye(), classifier())
+        train(reader, seed=seed, steps=steps)
         with torch.no_grad():
             theta = reader[0].theta(x)
         left = degrees + torch.rad2deg(torch.atan2(theta[:, 1, 0] - theta[:, 0, 1], theta[:, 0, 0] + theta[:, 1, 1]))
@@ -290,8 +292,12 @@ def test_moving_beats_painting_on_unseen_eyes_unless_nothing_moves(seed):
     train, redirect, squared_error = of_the_lecture(
         "train_gaze", "redirect", "squared_error", seen=seen, LARGEST=30.0, device="cpu"
     )
-    direct = train(lambda: DirectRegression(width=16), seed=seed, steps=60)[0]
-    two = train(lambda: DeepWarp(levels=2, reach=0.5, width=16), seed=seed, steps=60)[0]
+    torch.manual_seed(seed)
+    direct = DirectRegression(width=16)
+    torch.manual_seed(seed)
+    two = DeepWarp(levels=2, reach=0.5, width=16)
+    for net in (direct, two):
+        train(net, seed=seed, steps=60)
     for way, other in (("vertical", "horizontal"), ("horizontal", "vertical")):
         asked = bound(f"{way}: two levels / direct regression, squared error")
         pairs = eye_pairs(100, seed=seed + 1000, size=size, **{**ranges, other: (0.0, 0.0)})
