@@ -9,7 +9,8 @@ from torch import Tensor
 
 from course_lib.errors import CourseError
 
-GMMN = (2.0, 5.0, 10.0, 20.0, 40.0, 80.0)  # the bandwidths of Li et al. for 784 pixels in [0, 1]
+# The bandwidths of Li et al. for 784 pixels in [0, 1]. Their kernel is exp(−‖x − y‖² / (2σ)): their σ is our σ².
+GMMN = tuple(square**0.5 for square in (2.0, 5.0, 10.0, 20.0, 40.0, 80.0))
 
 
 def gaussian_kernel(x: Tensor, y: Tensor, bandwidths: Sequence[float] | Tensor) -> Tensor:

@@ -77,3 +77,26 @@ def content_loss(maps: Tensor, wanted: Tensor) -> Tensor:
     Gatys, Ecker & Bethge 2015, A Neural Algorithm of Artistic Style, eq. 1.
     """
     return (maps - wanted).square().mean((1, 2, 3))
+
+
+def relative_weights(wanted: Sequence[Tensor]) -> list[Tensor]:
+    """Weights with which the texture loss is a relative error, each of the L layers counting as much as the others.
+
+        w_l = 4 C_l² / (L ‖Ĝ_l‖²),      so that  texture_loss = 1/L Σ_l ‖G_l − Ĝ_l‖² / ‖Ĝ_l‖²
+
+    0 is the same texture; an image without any features, all G_l = 0, has exactly 1. Without them a layer counts by the
+    fourth power of its features' size, which means nothing; Gatys et al. rescale the net's filters for this reason.
+
+    Args:
+        wanted: of each layer, (C_l, C_l), or (N, C_l, C_l) for N textures, each of which gets weights of its own.
+
+    Returns:
+        of each layer, () or (N,), positive; for `texture_loss`.
+
+    Raises:
+        CourseError: a Gram matrix is all zeros.
+    """
+    sizes = [g.square().sum((-2, -1)) for g in wanted]
+    if not all(bool((size > 0).all()) for size in sizes):
+        raise CourseError("A layer has no features at all in the texture, so nothing can be compared there.")
+    return [4 * g.shape[-1] ** 2 / (len(wanted) * size) for g, size in zip(wanted, sizes, strict=True)]

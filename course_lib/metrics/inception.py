@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -44,10 +45,11 @@ def inception_score(logits: Tensor, *, splits: int = 10) -> Score:
         )
     if bool((logits.isnan() | (logits == torch.inf)).any()):
         raise CourseError("Logits hold NaN or infinity; look at the images and at the network first.")
-    log_p = logits.detach().double().log_softmax(1)
+    logits = logits.detach().cpu() if logits.device.type == "mps" else logits.detach()  # MPS has no float64
+    log_p = logits.double().log_softmax(1)
     scores = []
     for part in log_p.tensor_split(splits):
-        log_marginal = part.logsumexp(0) - torch.tensor(float(len(part))).log()
+        log_marginal = part.logsumexp(0) - math.log(len(part))
         scores.append(kl(part, log_marginal).mean().exp())
     all_of_them = torch.stack(scores)
     return Score(float(all_of_them.mean()), float(all_of_them.std(correction=0)))

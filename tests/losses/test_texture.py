@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from course_lib.errors import CourseError
-from course_lib.losses.texture import content_loss, gram, texture_loss
+from course_lib.losses.texture import content_loss, gram, relative_weights, texture_loss
 
 
 def maps(seed, *shape):
@@ -58,3 +58,16 @@ def test_content_sees_places():
 def test_what_does_not_fit_is_one_sentence(call, words):
     with pytest.raises(CourseError, match=words):
         call()
+
+
+def test_relative_weights_make_the_loss_a_relative_error():
+    f, g = maps(5, 2, 3, 4, 4), maps(6, 1, 4, 2, 2)
+    wanted = [gram(f)[:1], gram(g)]
+    weights = relative_weights(wanted)
+    zero = [torch.zeros(1, 3, 3).double(), torch.zeros(1, 4, 4).double()]
+    torch.testing.assert_close(texture_loss(zero, wanted, weights), torch.ones(1).double())
+    torch.testing.assert_close(
+        texture_loss([1.5 * w for w in wanted], wanted, weights), torch.full((1,), 0.25).double()
+    )
+    with pytest.raises(CourseError, match="no features"):
+        relative_weights(zero)

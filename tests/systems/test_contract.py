@@ -20,13 +20,18 @@ from course_lib.data import ring
 from course_lib.device import rng_state, set_rng_state, to_device
 from course_lib.loop import load_system_state, system_state
 from course_lib.losses.games import saturating, smoothed
+from course_lib.nets.autoencoder import Autoencoder
+from course_lib.nets.descriptors import RandomFilters
 from course_lib.nets.mlp import Critic, Generator
 from course_lib.nets.side_by_side import SideBySide
+from course_lib.nets.texture_generator import TextureGenerator
 from course_lib.systems.adagan import AdaGAN
 from course_lib.systems.bilinear import BilinearGame
 from course_lib.systems.gan import GAN
+from course_lib.systems.gmmn import GMMN
 from course_lib.systems.inversion import PreImage
 from course_lib.systems.mad_gan import MADGAN
+from course_lib.systems.texture import Likeness, TextureNetwork, TexturePreImage
 
 POINTS, LABELS = ring(8).sample(256, generator=torch.Generator().manual_seed(0))
 
@@ -89,6 +94,35 @@ def pre_image(layer: str, **options: Any) -> Callable:
     return build
 
 
+def texture(system: str, content: int = 0, **options: Any) -> Callable:
+    def build(device: str) -> TexturePreImage | TextureNetwork:
+        seeded = torch.Generator().manual_seed(0)
+        look = torch.rand(1, 3, 12, 12, generator=seeded).to(device) * 2 - 1
+        filters = RandomFilters(filters=4, size=3, levels=2, generator=seeded).to(device)
+        likeness = Likeness(filters, look, content_weight=float(content > 0))
+        if system == "pre-image":
+            start = torch.rand(2, 3, 8, 8) * 2 - 1
+            return TexturePreImage(likeness=likeness, start=start, content=start if content else None, device=device)
+        generator = TextureGenerator(scales=2, channels=4, content=content)
+        return TextureNetwork(generator=generator, likeness=likeness, batch=2, size=8, device=device, **options)
+
+    return build
+
+
+def gmmn(codes: bool = False) -> Callable:
+    def build(device: str) -> GMMN:
+        generator = Generator(4, [8], (4,) if codes else (2,))
+        autoencoder = Autoencoder((2,), [8], 4, bounded=False) if codes else None
+        return GMMN(generator=generator, noise_size=4, bandwidths=(0.5, 2.0), autoencoder=autoencoder, device=device)
+
+    return build
+
+
+def photographs(i: int) -> tuple[Tensor]:
+    """The i-th batch of two small colour images."""
+    return (torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(i)) * 2 - 1,)
+
+
 @dataclass
 class Case:
     build: Callable[[str], Any]  # device -> system
@@ -106,6 +140,8 @@ GAN_PHASES = {
     "critic_step": lambda gan, batch: gan.critic_step(batch[0], batch[1]),
     "generator_step": lambda gan, batch: gan.generator_step(len(batch[0]), batch[1], real=batch[0]),
 }
+# the first step of L-BFGS looks at where it starts, and moves from the second on
+TEXTURE_MOVES = {f"search.{name}" for name in ("value", "gradient", "direction", "slope")}
 LABELLED = {"generator": {"classes": 8}, "critic": {"classes": 8}, "conditional": True}
 
 SYSTEMS: dict[str, Case] = {
@@ -130,6 +166,13 @@ SYSTEMS: dict[str, Case] = {
     "BilinearGame, alternating": Case(bilinear("alternating"), {"step": {"position", "average", "steps"}}),
     "PreImage": Case(pre_image("4"), {"step": {"image"}}),
     "PreImage, other priors": Case(pre_image("2", beta=1.5, norm=0.1), {"step": {"image"}}),
+    "GMMN": Case(gmmn(), {"step": {"generator"}}),
+    "GMMN, codes": Case(gmmn(codes=True), {"step": {"generator"}}),
+    "TexturePreImage": Case(texture("pre-image"), {"step": TEXTURE_MOVES}),
+    "TexturePreImage, content": Case(texture("pre-image", 3), {"step": TEXTURE_MOVES}),
+    "TextureNetwork": Case(texture("network"), {"step": {"generator"}}),
+    "TextureNetwork, diversity": Case(texture("network", diversity=0.1), {"step": {"generator"}}),
+    "TextureNetwork, content": Case(texture("network", 3), {"step": {"generator"}}, batch=photographs),
 }
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.cuda)]
 
