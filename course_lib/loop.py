@@ -96,8 +96,10 @@ def in_parallel(*jobs: Callable[[], Any], device: torch.device | str = "cpu") ->
         with ThreadPoolExecutor(runners) as pool:
             try:
                 futures = [pool.submit(run, job) for job in jobs]
-                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-                return [future.result() for future in sorted(done, key=futures.index)]
+                while True:  # not one long wait: an interrupt is seen only between two
+                    done, others = wait(futures, timeout=0.1, return_when=FIRST_EXCEPTION)
+                    if not others or any(future.exception() for future in done):
+                        return [future.result() for future in sorted(done, key=futures.index)]
             except BaseException:
                 with gate:
                     stopped.set()
