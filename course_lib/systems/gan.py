@@ -11,6 +11,7 @@ from course_lib.errors import CourseError
 from course_lib.loop import descend
 from course_lib.losses.games import Game, non_saturating
 from course_lib.losses.matching import feature_matching as match
+from course_lib.nets.features import still
 
 
 class GAN:
@@ -125,11 +126,8 @@ class GAN:
         """n fakes, (n, ...), in evaluation mode and without a graph; labels (n,) are uniform unless given."""
         if self.conditional and label is None:
             label = torch.randint(self.generator.classes, (n,), device=self.device)
-        training = self.generator.training
-        self.generator.eval()
-        fake = self.generator(self.noise(n), *self._given(label))
-        self.generator.train(training)
-        return fake
+        with still(self.generator):
+            return self.generator(self.noise(n), *self._given(label))
 
     def _given(self, label: Tensor | None) -> tuple[Tensor, ...]:
         return (label,) if self.conditional else ()

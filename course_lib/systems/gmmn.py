@@ -12,6 +12,7 @@ from course_lib.errors import CourseError
 from course_lib.loop import descend
 from course_lib.losses.mmd import GMMN as PAPERS
 from course_lib.losses.mmd import mmd2
+from course_lib.nets.features import still
 
 TINY = 1e-12  # below this MMD² its root is not followed: the root's slope at 0 is infinite
 
@@ -86,8 +87,6 @@ class GMMN:
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:
         """n samples, (n, …), in evaluation mode and without a graph; decoded where there is an autoencoder."""
-        training = self.generator.training
-        self.generator.eval()
-        drawn = self.generator(self.noise(n))
-        self.generator.train(training)
+        with still(self.generator):
+            drawn = self.generator(self.noise(n))
         return drawn if self.autoencoder is None else self.autoencoder.decode(drawn)

@@ -73,7 +73,10 @@ def nearest_adversarial(
         raise CourseError(f"One target for each of the {len(images)} images was expected, not {tuple(targets.shape)}.")
     if len(images) and (float(images.min()) < low or float(images.max()) > high):
         raise CourseError(f"The images must lie in [{low:g}, {high:g}], the box that the search keeps to.")
-    with still(net):
+    from threadpoolctl import threadpool_limits  # here: of use beside SciPy only
+
+    # The solver's matrices have ten rows; BLAS threads would only take the cores from torch's (three times slower).
+    with still(net), threadpool_limits(limits=1, user_api="blas"):
         found = [
             _one(net, x[None], t[None], minimize, (low, high), searches, iterations)
             for x, t in zip(images, targets, strict=True)
@@ -97,8 +100,6 @@ def _one(
     """The nearest image found for one x (1, ...), and its c."""
     flat = x.detach().double().flatten().cpu().numpy()
 
-    from threadpoolctl import threadpool_limits  # here: of use beside SciPy only
-
     def image(values: np.ndarray) -> Tensor:
         return torch.from_numpy(values).to(x).view_as(x).clamp(*box)
 
@@ -121,11 +122,7 @@ def _one(
             return float(loss.detach()) + c * float(r @ r), slope + 2 * c * r
 
         bounds = [box] * flat.size
-        # The solver's matrices have ten rows; BLAS threads would only take the cores from torch's (three times slower).
-        with threadpool_limits(limits=1, user_api="blas"):
-            solved = minimize(
-                objective, flat, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": iterations}
-            )
+        solved = minimize(objective, flat, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": iterations})
         candidate = image(solved.x)
         if fooled := says_target(candidate):
             best.append((float((candidate - x).norm()), candidate, c))

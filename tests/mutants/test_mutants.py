@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -35,10 +36,16 @@ def every_mutant() -> list:
     ]
 
 
+@cache
+def digest(assignment: str, salt: str = "") -> str:
+    """Of the text of a problem set, in hexadecimal: another one whenever it is changed."""
+    source = (ROOT / "solutions" / assignment / f"{assignment}.py").read_bytes()
+    return hashlib.sha256(source + salt.encode()).hexdigest()
+
+
 def turn(assignment: str, wrong: list[str]) -> list[str]:
     """Every third of the wrong solutions, the first of them by the text of the problem set."""
-    source = (ROOT / "solutions" / assignment / f"{assignment}.py").read_bytes()
-    return wrong[hashlib.sha256(source).digest()[0] % EVERY :: EVERY]
+    return wrong[int(digest(assignment), 16) % EVERY :: EVERY]
 
 
 def secret_of(assignment: str, mutant: str) -> str:
@@ -46,8 +53,7 @@ def secret_of(assignment: str, mutant: str) -> str:
 
     A chance of one in a thousand to be refused shows only in many draws: `course mutants PS --secret TEXT` makes one.
     """
-    source = (ROOT / "solutions" / assignment / f"{assignment}.py").read_bytes()
-    return hashlib.sha256(source + mutant.encode()).hexdigest()[:16]
+    return digest(assignment, mutant)[:16]
 
 
 @pytest.mark.parametrize(("assignment", "task", "mutant"), every_mutant())
