@@ -69,6 +69,12 @@ def to_device(batch: Any, device: torch.device | None) -> Any:
     return batch
 
 
+def in_float64(x: torch.Tensor) -> torch.Tensor:
+    """`x` without its graph, as float64, where it is; from MPS, which has no float64, it comes to the CPU."""
+    x = x.detach()
+    return (x.cpu() if x.device.type == "mps" else x).double()
+
+
 def prepare(network: nn.Module, *, bf16: bool = False, channels_last: bool = False, compile: bool = False) -> nn.Module:
     """Switch on what makes `network` faster on a GPU; each switch is off unless asked for. Changes it in place.
 

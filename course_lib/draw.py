@@ -13,6 +13,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from course_lib.errors import CourseError
 from course_lib.jupyter import in_notebook
 
 # Okabe and Ito's palette: told apart by readers with any common colour blindness.
@@ -76,6 +77,52 @@ def image_grid(
     ax.imshow(sheet, cmap="gray" if sheet.ndim == 2 else None, vmin=0, vmax=1, interpolation="nearest")
     ax.set_axis_off()
     ax.set_title(title)
+    return ax
+
+
+def labelled_grid(
+    images: torch.Tensor,
+    across: Sequence[str],
+    down: Sequence[str] = ("",),
+    *,
+    captions: Sequence[str] = (),
+    title: str = "",
+    inches: float = 1.2,
+) -> Axes:
+    """Draw images (R·C, …) in [-1, 1] as R rows of C: names above the columns and beside the rows, captions inside.
+
+    Args:
+        across: C names; a name may have several lines.
+        down: R names.
+        captions: for the first images, row by row.
+        inches: the height of one image.
+
+    Raises:
+        CourseError: there are not R·C images.
+    """
+    if len(images) != len(across) * len(down):
+        raise CourseError(
+            f"{len(down)} rows of {len(across)} need {len(across) * len(down)} images, not {len(images)}."
+        )
+    height, width = (side + 1 for side in images.shape[-2:])
+    lines = 1 + max(name.count("\n") for name in across)
+    _, ax = plt.subplots(
+        figsize=(
+            inches * len(across) * width / height + 0.085 * max(map(len, down)),
+            inches * len(down) + 0.17 * lines + 0.45 * bool(title),
+        )
+    )
+    image_grid(images, columns=len(across), ax=ax)
+    for j, name in enumerate(across):
+        ax.text((j + 0.5) * width - 1, -0.05 * height - 0.5, name, ha="center", va="bottom", fontsize=9)
+    for i, name in enumerate(down):
+        ax.text(-0.08 * width, (i + 0.5) * height - 1, name, ha="right", va="center", fontsize=9)
+    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
+    for k, caption in enumerate(captions):
+        x, y = (k % len(across) + 0.5) * width - 1, (k // len(across) + 0.97) * height - 1.5
+        ax.text(x, y, caption, ha="center", va="bottom", fontsize=8, bbox=box)
+    if title:
+        ax.figure.suptitle(title, fontsize=11)
     return ax
 
 

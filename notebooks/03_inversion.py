@@ -61,7 +61,7 @@ from torch import nn
 from torch.nn.functional import avg_pool2d, cross_entropy, interpolate, pad
 
 from course_lib.data import Batches, digits
-from course_lib.draw import COLOURS, image_grid
+from course_lib.draw import COLOURS, image_grid, labelled_grid
 from course_lib.explore import choice, explore, slider
 from course_lib.loop import descend, fit
 from course_lib.outcomes import record
@@ -73,27 +73,6 @@ threadpool_limits(limits=1, user_api="blas")  # SciPy's threads and torch's woul
 def generator(offset=0):
     """A fresh source of random numbers that depends on SEED alone."""
     return torch.Generator().manual_seed(1000 * SEED + offset)
-
-
-def sheet(images, across, down=("",), captions=(), title="", inches=1.1):
-    """Images (R·C, ...) in R rows and C columns: names above the columns and beside the rows, a caption in each image."""
-    height, width = (side + 1 for side in images.shape[-2:])
-    lines = 1 + max(name.count("\n") for name in across)
-    size = inches * len(across) + 0.085 * max(map(len, down)), inches * len(down) + 0.17 * lines + 0.45 * bool(title)
-    _, ax = plt.subplots(figsize=size)
-    image_grid(images, columns=len(across), ax=ax)
-    for j, name in enumerate(across):
-        ax.text((j + 0.5) * width - 1, -0.05 * height - 0.5, name, ha="center", va="bottom", fontsize=9)
-    for i, name in enumerate(down):
-        ax.text(-0.1 * width, (i + 0.5) * height - 1, name, ha="right", va="center", fontsize=9)
-    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
-    for k, caption in enumerate(captions):
-        i, j = divmod(k, len(across))
-        ax.text(
-            (j + 0.5) * width - 1, (i + 0.97) * height - 1.5, caption, ha="center", va="bottom", fontsize=8, bbox=box
-        )
-    if title:
-        ax.figure.suptitle(title, fontsize=11)
 
 
 # %% [markdown]
@@ -258,7 +237,7 @@ pictures = {
     "of it, from x*: P x*": known,
     "of it, from x₀": x - known,
 }
-sheet(torch.stack([*pictures.values()]).view(-1, 1, 16, 16), list(pictures), inches=1.8)
+labelled_grid(torch.stack([*pictures.values()]).view(-1, 1, 16, 16), list(pictures), inches=1.8)
 plt.show()
 left = (x0 - P @ x0).square().sum() / x0.square().sum()
 print(
@@ -303,7 +282,7 @@ examples = torch.cat([torch.zeros_like(ten[:1]), ten[3:4], noisy(ten[3:4], 0.3),
 names = ("grey", "a digit", "the same + noise", "its pixels, shuffled", "noise")
 costs = [(total_variation(examples, beta) / 256).tolist() for beta in (1, 2)]
 titles = [f"{name}\nβ = 1: {one:.2f}, β = 2: {two:.2f}" for name, one, two in zip(names, *costs, strict=True)]
-sheet(examples, titles, inches=1.8)
+labelled_grid(examples, titles, inches=1.8)
 plt.show()
 
 # %% [markdown]
@@ -458,7 +437,7 @@ with_tv = pre_images(twice, starts, weight=LAMBDA)
 
 rows = [(k, k + start) for k in (3, 5, 8) for start in (0, 10)]  # a digit, and which of the twenty images is shown
 pictures = [picture for k, i in rows for picture in (ten[k], *(with_tv[layer][0][i] for layer in LAYERS))]
-sheet(
+labelled_grid(
     torch.stack(pictures),
     ["x*", *LAYERS],
     ["one start", "another"] * 3,
@@ -510,7 +489,7 @@ record("two starts apart, scores − relu1, grey levels", rows["scores"][2] - ro
 without_tv = pre_images(ten, starts[:10], weight=0.0)
 
 pictures = [picture for f in (with_tv, without_tv) for picture in (ten[3], *(f[layer][0][3] for layer in LAYERS))]
-sheet(torch.stack(pictures), ["x*", *LAYERS], [f"λ = {LAMBDA:g}", "λ = 0"], inches=1.3)
+labelled_grid(torch.stack(pictures), ["x*", *LAYERS], [f"λ = {LAMBDA:g}", "λ = 0"], inches=1.3)
 plt.show()
 
 
@@ -550,7 +529,7 @@ for beta in betas:
     images = invert(net, "pool3", same, starts[5:6].expand_as(same), steps, weights, beta)
     pictures.append(images)
     off += distance(net, "pool3", images, phi(net, "pool3", same)).tolist()
-sheet(
+labelled_grid(
     torch.cat(pictures),
     [f"λ = {weight:g}" for weight in weights.tolist()],
     [f"β = {beta:g}" for beta in betas],
@@ -574,7 +553,7 @@ def draw_inverse(digit, layer, exponent, beta):
     with torch.no_grad():
         p = net(image).softmax(1)[0]
     found = f"{layer}: features off by {share:.1%}\nread as {int(p.argmax())}, p = {float(p.max()):.2f}"
-    sheet(torch.cat([wanted, image]), ["x*", found], inches=2.4)
+    labelled_grid(torch.cat([wanted, image]), ["x*", found], inches=2.4)
 
 
 explore(
@@ -605,7 +584,7 @@ from sklearn.datasets import load_sample_image
 from torchvision.models import SqueezeNet1_1_Weights, squeezenet1_1
 from torchvision.transforms.v2 import Normalize
 
-from course_lib.data.hub import data_root, fetching
+from course_lib.data.hub import data_root, fetched_weights
 from course_lib.errors import CourseError
 
 
@@ -616,11 +595,8 @@ def squeezenet(download):
     large, weights = squeezenet1_1(), "untrained, random weights"
     if download or (folder / Path(url).name).exists():
         try:
-            with fetching("SqueezeNet's weights (5 MB)", folder, instead="it untrained, as is done now"):
-                state = torch.hub.load_state_dict_from_url(
-                    url, str(folder), map_location="cpu", progress=False, check_hash=True
-                )
-                large.load_state_dict(state)
+            instead = "it untrained, as is done now"
+            large.load_state_dict(fetched_weights("SqueezeNet's weights (5 MB)", url, instead=instead))
             weights = "trained on ImageNet (IMAGENET1K_V1)"
         except CourseError as problem:
             print(problem)
@@ -653,7 +629,7 @@ for layer, name in parts.items():
     history = fit(system.step, itertools.repeat(()), budget.steps(200, smoke=30))
     pictures.append(system.image.detach())
     titles.append(f"{name}\nfeatures off by {history['distance'][-1]:.1%}")
-sheet(torch.cat(pictures), titles, title=f"SqueezeNet, {weights}", inches=2.0)
+labelled_grid(torch.cat(pictures), titles, title=f"SqueezeNet, {weights}", inches=2.0)
 plt.show()
 
 # %% [markdown]
@@ -820,7 +796,7 @@ captions = [
     *(f"read {k}" for k in read(net, control[shown]).tolist()),
 ]
 pictures = torch.cat([victims[shown], r / largest, nearest.images[shown], control[shown]])
-sheet(pictures, [""] * 8, ["x", "r, enlarged", "x + r", "x + noise"], captions)
+labelled_grid(pictures, [""] * 8, ["x", "r, enlarged", "x + r", "x + noise"], captions=captions)
 plt.show()
 record(
     "L-BFGS-B: share of images read as the class that was chosen at random", nearest.found.double().mean(), at_least=1.0
@@ -1118,7 +1094,7 @@ static = noisy(0 * ten, 0.3, offset=13).clamp(-1, 1)
 rubbish = pgd(net, static, torch.arange(10, device=device), eps=5.0, norm="l2", steps=30, targeted=True)
 with torch.no_grad():
     sure = net(rubbish).softmax(1).diagonal()
-sheet(rubbish, [f"“{k}”, p = {p:.3f}" for k, p in enumerate(sure.tolist())], inches=1.2)
+labelled_grid(rubbish, [f"“{k}”, p = {p:.3f}" for k, p in enumerate(sure.tolist())], inches=1.2)
 plt.show()
 record("rubbish images: probability of the wanted class, least of ten", sure.min(), at_least=0.95)
 

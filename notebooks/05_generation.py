@@ -1044,19 +1044,11 @@ record("one Gaussian for all / independent pixels, Fréchet distance", worse, at
 # The inception score asks "which of my classes?". What if the domain has none of them? Let the data be small patches of photographs, and judge them by the same digit reader. (Inception, asked about faces or bedrooms, is in the same place: few of ImageNet's 1000 classes are there.)
 
 # %%
-from sklearn.datasets import load_sample_image
+from course_lib.data.textures import crops, photographs
 
-
-def patches(name, count, draws):
-    """Random 8 × 8 patches of a photograph in grey, at a quarter of its size, (count, 1, 8, 8) in [-1, 1]."""
-    photo = torch.from_numpy(load_sample_image(name).copy()).float().mean(2)[None, None] / 127.5 - 1
-    photo = avg_pool2d(photo, 4)
-    top, left = (torch.randint(side - 7, (count,), generator=draws).tolist() for side in photo.shape[2:])
-    return torch.cat([photo[:, :, i : i + 8, j : j + 8] for i, j in zip(top, left, strict=True)])
-
-
-domain = patches("china.jpg", 1440, generator(22))
-candidates = {"patches, held out": patches("china.jpg", 360, generator(23)), "digits": test}
+temple = avg_pool2d(photographs()["china"].mean(0, keepdim=True), 4)  # (1, 106, 160), grey, at a quarter of its size
+domain = crops(temple, 8, 1440, generator=generator(22))
+candidates = {"patches, held out": crops(temple, 8, 360, generator=generator(23)), "digits": test}
 candidates["patches + noise of 0.5"] = noisy(candidates["patches, held out"], 0.5, generator(24))
 sheet({name: x[:14] for name, x in candidates.items()}, title="the data are patches of a photograph")
 no_labels = {name: appraise(reader, domain, x) for name, x in candidates.items()}
@@ -1142,25 +1134,18 @@ explore(
 # %%
 from course_lib.errors import CourseError
 
-
-def crops(name, count, side, draws):
-    """Random crops of a photograph, (count, 3, side, side) in [-1, 1]."""
-    photo = torch.from_numpy(load_sample_image(name).copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
-    top, left = (torch.randint(n - side + 1, (count,), generator=draws).tolist() for n in photo.shape[2:])
-    return torch.cat([photo[:, :, i : i + side, j : j + side] for i, j in zip(top, left, strict=True)])
-
-
 if budget.name in ("gpu", "paper"):
     try:
         inception = judge("inception", device=device)
-        x, y = (crops("china.jpg", 500, 96, generator(offset)) for offset in (28, 29))
+        seen, unseen = photographs().values()
+        x, y = (crops(seen, 96, 500, generator=generator(offset)) for offset in (28, 29))
         known = inception(x).features
         for name, images in {
             "other crops": y,
             "with noise of 0.1": noisy(y, 0.1, generator(30)),
             "with noise of 0.3": noisy(y, 0.3, generator(31)),
             "smoothed": smoothed(y),
-            "another photograph": crops("flower.jpg", 500, 96, generator(32)),
+            "another photograph": crops(unseen, 96, 500, generator=generator(32)),
         }.items():
             said = inception(images)
             distance, score = frechet_distance(known, said.features), inception_score(said.logits, splits=1)

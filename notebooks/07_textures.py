@@ -65,7 +65,7 @@ from course_lib.data.textures import (
     texture_regions,
     tiles,
 )
-from course_lib.draw import COLOURS, image_grid
+from course_lib.draw import COLOURS, image_grid, labelled_grid
 from course_lib.explore import choice, explore, slider
 from course_lib.loop import fit, iterate
 from course_lib.outcomes import record
@@ -76,31 +76,6 @@ device, budget = course_lib.start(BUDGET, SEED)
 def generator(offset=0):
     """A fresh source of random numbers that depends on SEED alone."""
     return torch.Generator().manual_seed(1000 * SEED + offset)
-
-
-def sheet(images, across, down=("",), captions=(), title="", inches=1.3):
-    """Images (R·C, ...) in R rows and C columns: names above the columns and beside the rows, captions below images."""
-    height, width = (side + 1 for side in images.shape[-2:])
-    lines = 1 + max(name.count("\n") for name in across)
-    size = (
-        inches * len(across) * width / height + 0.085 * max(map(len, down)),
-        inches * len(down) + 0.17 * lines + 0.45 * bool(title),
-    )
-    _, ax = plt.subplots(figsize=size)
-    image_grid(images, columns=len(across), ax=ax)
-    for j, name in enumerate(across):
-        ax.text((j + 0.5) * width - 1, -0.05 * height - 0.5, name, ha="center", va="bottom", fontsize=9)
-    for i, name in enumerate(down):
-        ax.text(-0.06 * width, (i + 0.5) * height - 1, name, ha="right", va="center", fontsize=9)
-    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
-    for k, caption in enumerate(captions):
-        i, j = divmod(k, len(across))
-        ax.text(
-            (j + 0.5) * width - 1, (i + 0.97) * height - 1.5, caption, ha="center", va="bottom", fontsize=8, bbox=box
-        )
-    if title:
-        ax.figure.suptitle(title, fontsize=11)
-    plt.show()
 
 
 # %% [markdown]
@@ -126,7 +101,7 @@ def spread_out(region, side, n):
 
 textures = torch.cat([spread_out(region, SIDE, EACH) for region in regions.values()]).to(device)
 label = torch.arange(len(regions)).repeat_interleave(EACH)
-sheet(textures, [f"crop {k + 1}" for k in range(EACH)], list(regions), inches=0.9)
+labelled_grid(textures, [f"crop {k + 1}" for k in range(EACH)], list(regions), inches=0.9)
 
 # %% [markdown]
 # Three candidates, from the slide.
@@ -207,7 +182,7 @@ versions = {
     "ranks": ranks(textures),
 }
 first = torch.arange(len(regions)) * EACH
-sheet(torch.cat([version[first] for version in versions.values()]), list(regions), list(versions), inches=0.95)
+labelled_grid(torch.cat([version[first] for version in versions.values()]), list(regions), list(versions), inches=0.95)
 
 # %% [markdown]
 # ## 2 · Statistics that a network makes
@@ -423,11 +398,11 @@ print(f"L by hand − library: {(before - likeness(start)).abs().max():.0e}")
 curve = fit(system.step, itertools.repeat(()), budget.steps(300, smoke=120), every=1)
 made = system.image
 fall = before / likeness(made)
-sheet(
+labelled_grid(
     torch.cat([source, start, made]),
     names,
     ["source", "start", "found"],
-    [""] * 2 * len(names) + [f"L ÷ {value:,.0f}" for value in fall.tolist()],
+    captions=[""] * 2 * len(names) + [f"L ÷ {value:,.0f}" for value in fall.tolist()],
 )
 
 _, ax = plt.subplots(figsize=(6, 3))
@@ -554,7 +529,7 @@ plt.show()
 # %%
 drawn = net.sample(5)
 at = names.index(CHOSEN)
-sheet(
+labelled_grid(
     torch.cat([source[at : at + 1], made[at : at + 1], drawn]),
     ["source", "by L-BFGS", *[f"network, z{k}" for k in "₁₂₃₄₅"]],
 )
@@ -705,7 +680,7 @@ strip = TexturePreImage(
     device=device,
 )
 fit(strip.step, itertools.repeat(()), budget.steps(300, smoke=60))
-sheet(
+labelled_grid(
     torch.cat([source[names.index(STYLE)][None], flower, strip.image]),
     ["style", "content", *[f"α = {a:g}" for a in alphas.tolist()]],
 )
@@ -734,7 +709,7 @@ values, needed = race(styled, start[:1], L_fast, 60, content=flower)
 pass_time = seconds(lambda: stylist.stylize(flower), 10)
 slow = TexturePreImage(likeness=styled, start=start[:1], content=flower, device=device)
 evaluation_time = seconds(slow.step, 59)
-sheet(
+labelled_grid(
     torch.cat([flower, slow.image, fast[:3]]),
     ["content", "by L-BFGS", *[f"network, z{k}" for k in "₁₂₃"]],
     title="a photograph that the network has not seen",
@@ -760,7 +735,7 @@ record(
 )
 
 wide = interpolate(whole["flower"][None], size=(2 * PIXELS, 3 * PIXELS), mode="area").to(device)
-sheet(
+labelled_grid(
     torch.cat([wide, stylist.stylize(wide)]),
     ["content", "network"],
     inches=2.6,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from course_lib.draw import Board, curves, image_grid, points, tile, use_style
+from course_lib.draw import Board, curves, image_grid, labelled_grid, points, tile, use_style
 from course_lib.errors import CourseError
 from course_lib.explore import choice, explore, slider
 
@@ -48,6 +48,20 @@ def test_points_and_grid_draw_on_the_axes_given():
     assert left.get_xlim() == (-3, 3)
     assert len(left.collections) == 2
     assert image_grid(torch.zeros(4, 1, 8, 8), ax=right, title="t") is right
+
+
+def test_a_labelled_grid_puts_names_and_captions_at_their_images():
+    images = torch.zeros(6, 1, 8, 16)
+    ax = labelled_grid(
+        images, ["a", "b", "c"], ["first", "second"], captions=["one", "two", "three", "four"], title="t"
+    )
+    found = {text.get_text(): text.get_position() for text in ax.texts}
+    assert [found[name][0] for name in "abc"] == [7.5, 24.5, 41.5] and all(found[name][1] < 0 for name in "abc")
+    assert found["second"][1] - found["first"][1] == 9 and found["first"][0] < 0
+    assert found["one"][0] == found["four"][0] == 7.5 and found["four"][1] == found["one"][1] + 9
+    assert ax.figure.get_suptitle() == "t"
+    with pytest.raises(CourseError, match="2 rows of 3 need 6 images, not 5"):
+        labelled_grid(images[:5], ["a", "b", "c"], ["first", "second"])
 
 
 def test_board_keeps_every_report_and_draws_the_last_pictures():

@@ -1,4 +1,4 @@
-"""Where downloaded data lives, and what is said when it cannot be had."""
+"""Where downloaded data and weights live, and what is said when it cannot be had."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from course_lib.errors import CourseError
 
@@ -31,3 +34,19 @@ def fetching(what: str, root: Path, *, instead: str) -> Iterator[None]:
             f"{what} could not be loaded into {root} ({reason}); connect to the network once, copy its files there, "
             f"use {instead}{hint}."
         ) from error
+
+
+def fetched_weights(what: str, url: str, *, instead: str, root: Path | None = None) -> dict[str, Any]:
+    """The state dict at `url`, on the CPU: downloaded once, checked by the hash in its name, kept in `root`/weights.
+
+    Args:
+        what: its name in words, for the message where it cannot be had.
+        instead: what to use then, for the same message.
+        root: data_root() unless given.
+
+    Raises:
+        CourseError: there is neither a network nor the file, or the file is damaged.
+    """
+    folder = (data_root() if root is None else root) / "weights"
+    with fetching(what, folder, instead=instead):
+        return torch.hub.load_state_dict_from_url(url, str(folder), map_location="cpu", progress=False, check_hash=True)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from course_lib.device import in_float64
 from course_lib.errors import CourseError
 
 
@@ -31,9 +32,7 @@ class RunningMoments:
 
     def update(self, features: Tensor) -> None:
         """Add a batch, (N, D), or (N, …), flattened here; N may be 0."""
-        features = features.detach().flatten(1)
-        features = features.cpu() if features.device.type == "mps" else features
-        features = features.double()
+        features = in_float64(features).flatten(1)
         n = len(features)
         if n == 0:
             return

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from course_lib.device import in_float64
 from course_lib.errors import CourseError
 from course_lib.losses.divergences import kl
 
@@ -45,8 +46,7 @@ def inception_score(logits: Tensor, *, splits: int = 10) -> Score:
         )
     if bool((logits.isnan() | (logits == torch.inf)).any()):
         raise CourseError("Logits hold NaN or infinity; look at the images and at the network first.")
-    logits = logits.detach().cpu() if logits.device.type == "mps" else logits.detach()  # MPS has no float64
-    log_p = logits.double().log_softmax(1)
+    log_p = in_float64(logits).log_softmax(1)
     scores = []
     for part in log_p.tensor_split(splits):
         log_marginal = part.logsumexp(0) - math.log(len(part))

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from course_lib.data import Batches, digits
-from course_lib.data.hub import data_root, fetching
+from course_lib.data.hub import data_root, fetched_weights
 from course_lib.errors import CourseError
 from course_lib.loop import descend, write_atomically
 from course_lib.metrics.frechet import frechet_distance
@@ -198,10 +198,8 @@ def _digit_reader(seed: int) -> tuple[DigitReader, float, str]:
 def _inception() -> InceptionReader:
     from torchvision.models import Inception_V3_Weights
 
-    url, folder = Inception_V3_Weights.IMAGENET1K_V1.url, data_root() / "weights"
+    url = Inception_V3_Weights.IMAGENET1K_V1.url
+    what = f"Inception's weights ({Path(url).name}, 104 MB)"
     net = InceptionReader()
-    with fetching(f"Inception's weights ({Path(url).name}, 104 MB)", folder, instead='judge("digits") for digits'):
-        net.load(
-            torch.hub.load_state_dict_from_url(url, str(folder), map_location="cpu", progress=False, check_hash=True)
-        )
+    net.load(fetched_weights(what, url, instead='judge("digits") for digits'))
     return net

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from course_lib.device import in_float64
 from course_lib.errors import CourseError
 
 
@@ -35,7 +36,7 @@ def precision_recall(real: Tensor, fake: Tensor, *, k: int = 3) -> PrecisionReca
 
     Kynkäänniemi et al. 2019, Improved Precision and Recall Metric for Assessing Generative Models, eq. 1 and 2.
     """
-    real, fake = real.detach().flatten(1), fake.detach().flatten(1)
+    real, fake = in_float64(real).flatten(1), in_float64(fake).flatten(1)  # float32 loses distances far from 0
     if not 1 <= k < min(len(real), len(fake)):
         raise CourseError(f"The {k}-th neighbour needs more than {k} points; there are {len(real)} and {len(fake)}.")
     between = torch.cdist(fake, real)  # (M, N)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from course_lib.data.hub import data_root, fetching
+from course_lib.data.hub import fetched_weights
 from course_lib.errors import CourseError
 from course_lib.nets.descriptors import RandomFilters, VGG19Maps
 
@@ -45,7 +45,7 @@ def texture_descriptor(
         raise CourseError(f"A texture descriptor is auto, vgg19 or random, not {which!r}.")
     if which != "random":
         try:
-            net: nn.Module = _vgg19(pools, Path(root) if root is not None else data_root())
+            net: nn.Module = _vgg19(pools, None if root is None else Path(root))
         except CourseError as error:
             if which == "vgg19":
                 raise
@@ -60,14 +60,10 @@ def texture_descriptor(
     return net.to(device).eval()
 
 
-def _vgg19(pools: int, root: Path) -> VGG19Maps:
+def _vgg19(pools: int, root: Path | None) -> VGG19Maps:
     from torchvision.models import VGG19_Weights
 
+    instead = 'the descriptor "random", which needs no file'
     net = VGG19Maps(pools=pools)
-    with fetching("VGG-19", root, instead='the descriptor "random", which needs no file'):
-        net.load(
-            torch.hub.load_state_dict_from_url(
-                VGG19_Weights.IMAGENET1K_V1.url, model_dir=str(root / "vgg19"), map_location="cpu", check_hash=True
-            )
-        )
+    net.load(fetched_weights("VGG-19", VGG19_Weights.IMAGENET1K_V1.url, instead=instead, root=root))
     return net

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from course_lib.device import in_float64
 from course_lib.errors import CourseError
 from course_lib.losses.mmd import gaussian_kernel
 
@@ -41,7 +42,7 @@ def two_sample_test(
     n, m = len(x), len(y)
     if min(n, m) < 2:
         raise CourseError(f"The test needs two or more points on either side; there are {n} and {m}.")
-    points = torch.cat([x.detach().flatten(1), y.detach().flatten(1)]).double()
+    points = in_float64(torch.cat([x.flatten(1), y.flatten(1)]))
     kernel = gaussian_kernel(points, points, bandwidths)
     kernel.fill_diagonal_(0)
     draws = torch.Generator().manual_seed(seed)

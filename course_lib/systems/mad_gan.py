@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from course_lib.errors import CourseError
 from course_lib.loop import descend
 from course_lib.losses.naming import looks_real, naming_critic
+from course_lib.nets.features import still
 
 
 class MADGAN:
@@ -71,8 +72,5 @@ class MADGAN:
     @torch.no_grad()
     def sample(self, n: int) -> tuple[Tensor, Tensor]:
         """n fakes (n, ...), the generators taking turns row by row, in evaluation mode, and their authors (n,)."""
-        training = self.generators.training
-        self.generators.eval()
-        fake, author = self.draw(n)
-        self.generators.train(training)
-        return fake, author
+        with still(self.generators):
+            return self.draw(n)

@@ -68,6 +68,12 @@ def test_collapse_costs_recall_and_noise_costs_precision():
     assert noise.precision < 0.1
 
 
+def test_features_far_from_zero_keep_their_distances():
+    draws = torch.Generator().manual_seed(0)
+    real, fake = ((256 * torch.randn(200, 4, generator=draws)).round() / 256 for _ in range(2))
+    assert precision_recall(real + 4096, fake + 4096) == precision_recall(real, fake)  # both sums are exact in float32
+
+
 def test_precision_takes_images_and_refuses_too_few_points():
     images = torch.randn(20, 1, 8, 8)
     assert precision_recall(images, images).precision == 1.0
