@@ -12,10 +12,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_sample_image
 from torch.nn.functional import avg_pool2d
 
 from course_lib.data import digits
+from course_lib.data.textures import crops, photographs
 from course_lib.losses.divergences import js
 from course_lib.metrics.copying import copying
 from course_lib.metrics.frechet import frechet_distance
@@ -31,18 +31,7 @@ FUNCTIONS = (
     *("fitted", "log_joint", "drawn", "dimension_of", "shuffled", "log_normal", "kl_normal", "kl_by_samples"),
     *("two_bumps", "divergence", "normal_on_grid", "best_normal", "js_by_samples", "js_and_slope", "histogram_js"),
     *("our_inception_score", "root", "our_frechet", "naive_frechet", "known_case", "our_fid", "bias_measured"),
-    *(
-        "bias_on_paper",
-        "noisy",
-        "distances",
-        "smoothed",
-        "damaged",
-        "ranked",
-        "inside",
-        "repeated",
-        "patches",
-        "forged",
-    ),
+    *("bias_on_paper", "noisy", "distances", "smoothed", "damaged", "ranked", "inside", "repeated", "forged"),
     *("nll", "copied_from"),
 )
 
@@ -57,7 +46,7 @@ def seeded(seed):
 
 def lecture(**more):
     names = {"torch": torch, "np": np, "math": math, "js": js, "avg_pool2d": avg_pool2d, "grid": GRID}
-    names |= {"dx": float(GRID[1] - GRID[0]), "load_sample_image": load_sample_image}
+    names |= {"dx": float(GRID[1] - GRID[0])}
     return SimpleNamespace(**dict(zip(FUNCTIONS, definitions(LECTURE, *FUNCTIONS, **names | more), strict=True)))
 
 
@@ -289,7 +278,8 @@ def test_likelihood_and_samples_disagree_about_one_gaussian(seed):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_where_there_are_no_labels_the_inception_score_prefers_the_wrong_domain(seed):
     here = room(seed)
-    domain, good, again = (of.patches("china.jpg", n, seeded(seed + k)) for n, k in ((1440, 0), (360, 1), (360, 2)))
+    temple = avg_pool2d(photographs()["china"].mean(0, keepdim=True), 4)
+    domain, good, again = (crops(temple, 8, n, generator=seeded(seed + k)) for n, k in ((1440, 0), (360, 1), (360, 2)))
     good, wrong, again = (appraise(here.reader, domain, x) for x in (good, here.test, again))
     for name, ratio in (
         ("inception score", lambda a, b: a.score.mean / b.score.mean),
