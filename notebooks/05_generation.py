@@ -1162,7 +1162,7 @@ else:
 #
 # ## 14 · Exercises
 #
-# The graded problem set of this unit is still to come.
+# They lead to the problem set **ps05_generation**, which is graded.
 #
 # 1. *(5 min)* Multiply all class densities of section 1 by the same $f(x)$ so that the samples become useless and the classifier stays. Write down one such $f$.
 # 2. *(10 min)* Show that $\mathrm{KL}$ of two pairs of independent variables is the sum of the KLs. What does that say about KL for images of twice the size?

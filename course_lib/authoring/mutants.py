@@ -50,6 +50,7 @@ PRELOAD = (
     "course_lib.authoring.mutants",
     "course_lib.checks.backprop",
     "course_lib.checks.gan",
+    "course_lib.checks.generation",
     "course_lib.checks.inversion",
     "course_lib.checks.optimizers",
     "course_lib.checks.synthesis",
