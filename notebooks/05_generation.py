@@ -283,10 +283,10 @@ def draw_tree():
     row = 3.0
     for colour, (kind, ways) in zip((REAL, FAKE), TREE.items(), strict=True):
         middle = row - 0.5
-        ax.plot([1.45, 2.3], [1.5, middle], color=colour, zorder=0)
+        ax.plot([1.4, 2.52], [1.5, middle], color=colour, zorder=0)
         ax.text(3.2, middle, kind, ha="center", va="center", bbox=box | {"edgecolor": colour})
         for way, examples in ways.items():
-            ax.plot([4.05, 4.7], [middle, row], color=colour, zorder=0)
+            ax.plot([3.87, 4.7], [middle, row], color=colour, zorder=0)
             ax.text(4.8, row, way, ha="left", va="center", color=colour)
             ax.text(7.5, row, examples, ha="left", va="center", fontsize=9)
             row -= 1.0
