@@ -24,10 +24,13 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from course_lib.data import Batches, digits
+from course_lib.data.textures import crops, photographs
 from course_lib.device import choose_device, describe, prepare
 from course_lib.loop import iterate
+from course_lib.nets.descriptors import RandomFilters
 from course_lib.nets.mlp import Critic, Generator
 from course_lib.systems.gan import GAN
+from course_lib.systems.texture import Likeness, TexturePreImage
 
 
 def ratio(
@@ -150,6 +153,36 @@ def dcgan(size: int = 64, width: int = 64, noise_size: int = 100) -> tuple[nn.Mo
     return FromNoise(), critic
 
 
+def pre_images(device: torch.device, count: int, steps: int) -> tuple[Callable[[], None], Callable[[], None]]:
+    """Textures by L-BFGS, as many evaluations of each: all at once, and one after the other by torch.optim."""
+    filters = RandomFilters(filters=32, size=5, levels=3, generator=torch.Generator().manual_seed(0)).to(device)
+    source = crops(photographs()["flower"], 32, count, generator=torch.Generator().manual_seed(1)).to(device)
+    start = 0.1 * torch.randn(count, 3, 32, 32, generator=torch.Generator().manual_seed(2)).to(device)
+
+    def together() -> None:
+        search = TexturePreImage(likeness=Likeness(filters, source), start=start, device=device)
+        for _ in iterate(search.step, [()], steps, every=steps, progress=False):
+            pass
+
+    def in_turn() -> None:
+        for k in range(count):
+            likeness, x = Likeness(filters, source[k : k + 1]), start[k : k + 1].clone().requires_grad_()
+            optimizer = torch.optim.LBFGS(
+                [x], max_iter=steps, max_eval=steps, history_size=10, tolerance_grad=0, tolerance_change=0
+            )
+
+            def closure(likeness: Likeness = likeness, x: torch.Tensor = x, optimizer=optimizer) -> torch.Tensor:
+                optimizer.zero_grad()
+                beyond = (x.abs() - 1).clamp(min=0).square().mean()
+                loss = likeness(x).sum() + beyond
+                loss.backward()
+                return loss
+
+            optimizer.step(closure)
+
+    return together, in_turn
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=20, help="pairs of runs per row")
@@ -209,6 +242,15 @@ def main() -> int:
         len(ours),
         "≥ 5",
         lambda q: q >= 5,
+    )
+
+    row(
+        "step of 8 textures by our L-BFGS",
+        "the same by `torch.optim.LBFGS`, one after the other",
+        *pre_images(device, 8, 30),
+        30,
+        "≤ 1",
+        lambda q: q <= 1,
     )
 
     if device.type == "cuda":

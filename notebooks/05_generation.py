@@ -96,7 +96,7 @@ def sheet(rows, title="", scale=0.52):
 # $$k(x) = \arg\max_k \; \pi_k\, p_k(x) .$$
 #
 # It is called the **Bayes classifier**. And the **sampler** is already written down: draw $k$, then $x$. The same densities do both. Let us fit the simplest ones, a Gaussian for each class: mean $\mu_k$ and covariance
-# $C_k$ of the training images, with a little $\varepsilon I$ added so that pixels that never change have an inverse, too.
+# $C_k$ of the training images, with a little $\varepsilon I$ added so that $C_k$ has an inverse although some pixels never change.
 
 
 # %%
@@ -154,8 +154,8 @@ record("Bayes classifier with Gaussian densities: test digits read", read["Gauss
 record("Bayes classifier with independent pixels: test digits read", read["independent pixels"], at_least=0.8)
 
 # %% [markdown]
-# A density that no one would take for a drawing reads about nine digits of ten. There is no contradiction. Multiply all ten densities by the same function, $p_k(x) f(x)$: the factor cancels in
-# $p(k|x)$, so **the classifier does not change, and the samples change as much as you like**. To decide, only the ratios of densities matter, and only their order. To draw, the densities themselves must be right,
+# A density that no one would take for a drawing reads about nine digits of ten. There is no contradiction. Multiply all ten *joint* densities $\pi_k\,p_k(x)$ by the same function $f(x)$, and by one constant so that together
+# they integrate to 1 again: both cancel in $p(k|x)$, so **the classifier does not change, and the samples change as much as you like**. To decide, only the ratios of densities matter, and only their order. To draw, the densities themselves must be right,
 # everywhere and in every respect: each pixel must agree with all others. That is why generation is the harder problem.
 #
 # It is also another *kind* of problem. Nobody gives us the right answer for an input: there is no input. There are only examples, and we are after the distribution $p_{\text{data}}$ that they came from; a generator
@@ -206,7 +206,7 @@ def draw_distances(dimension):
 explore(draw_distances, dimension=slider(1, 256, 64))
 
 # %% [markdown]
-# **Play.** From which $d$ on are no two of the 4000 pairs nearer than half the mean distance?
+# **Play.** From which $d$ on is none of the 4000 pairs nearer than half the mean distance?
 #
 # Yet densities of images *are* learned. The excuse is called the **manifold hypothesis**: real data do not fill their space, but lie near a surface of far fewer dimensions. A three can be slanted, stretched,
 # thickened; it cannot have an arbitrary pixel in the corner. Does that hold for our digits? It can be measured.
@@ -252,7 +252,7 @@ sheet({"digits": test[:16], "pixels shuffled": shuffled(everything, generator(5)
 record("dimensions of the digits / of the same with shuffled pixels", of_digits / of_shuffled, at_most=0.7)
 
 # %% [markdown]
-# Ten or so numbers are enough, locally, to say which digit it is. What pixels know of each other has removed the rest. This is hope for generators: one that maps ten or twenty random numbers to images need not be bad. And it is a warning
+# Ten or so numbers are enough to say which image it is among its neighbours. What pixels know of each other has removed the rest. This is hope for generators: one that maps ten or twenty random numbers to images need not be bad. And it is a warning
 # for measures: a surface has no volume, so the density on it is infinite, and beside it zero. We come back to that in section 6.
 
 # %% [markdown]
@@ -312,14 +312,14 @@ draw_tree()
 #
 # $$-\mathrm{KL}(p\,\|\,q) = \mathbb{E}_p\log\frac{q(x)}{p(x)} \le \mathbb{E}_p\left[\frac{q(x)}{p(x)} - 1\right] = \int_{p>0} q(x)\,dx - 1 \le 0,$$
 #
-# with equality only if $q = p$ (almost) everywhere. If somewhere $q = 0$ and $p > 0$, a single datum from there refutes $q$ for good: KL is infinite.
+# with equality only if $q = p$ (almost) everywhere. If $q = 0$ where $p$ sometimes draws, a single datum from there refutes $q$ for good: KL is infinite.
 #
 # **Cross-entropy, and why we minimise it.** Split the logarithm:
 #
 # $$\underbrace{-\mathbb{E}_p\log q(x)}_{H(p,\,q),\text{ cross-entropy}} = \underbrace{-\mathbb{E}_p\log p(x)}_{H(p),\text{ entropy}} + \;\mathrm{KL}(p\,\|\,q).$$
 #
-# The model $q$ occurs only on the left and in KL. The left side is a mean over data, $-\frac1N\sum_i\log q(x_i)$, the negative log-likelihood. So **maximum likelihood minimises** $\mathrm{KL}(p_{\text{data}}\,\|\,p_{\text{model}})$, without anyone knowing $p_{\text{data}}$;
-# and the differences between models' negative log-likelihoods, on data that they have not seen, are differences of KL.
+# The model $q$ occurs only on the left and in KL. The left side is estimated by a mean over data, $-\frac1N\sum_i\log q(x_i)$, the negative log-likelihood. So **maximum likelihood minimises** $\mathrm{KL}(p_{\text{data}}\,\|\,p_{\text{model}})$, without anyone knowing $p_{\text{data}}$;
+# and the differences between models' negative log-likelihoods, on data that they have not seen, estimate differences of KL.
 
 
 # %%
@@ -334,7 +334,7 @@ for name, model in models.items():
     print(f"{name:28}{nll(model, flat):8.1f}{nll(model, flat_test):8.1f}")
 
 # %% [markdown]
-# The order of the last column is the order of $\mathrm{KL}(p_{\text{data}}\,\|\,q)$, with $H(p_{\text{data}})$ unknown but the same for all. (Densities have units, so the values themselves may be negative. Only differences mean something.)
+# The order of the last column is, up to the error of a mean over 360 images, the order of $\mathrm{KL}(p_{\text{data}}\,\|\,q)$, with $H(p_{\text{data}})$ unknown but the same for all. (Densities have units, so the values themselves may be negative. Only differences mean something.)
 # The column "train" is lower where a model has had many numbers to adapt to the very images it is tested with: never compare there.
 #
 # **In closed form.** For Gaussians $p = N(m, s^2)$ and $q = N(\mu, \sigma^2)$ everything can be integrated. $\log p - \log q = \log\frac\sigma s - \frac{(x-m)^2}{2s^2} + \frac{(x-\mu)^2}{2\sigma^2}$, and under $p$ the squares have means
@@ -475,7 +475,7 @@ explore(
 # %% [markdown]
 # **Play.** Start on the other side, and in the middle: which fit depends on the start, and why must the other one not? Bring the bumps together: from which distance on do both fits agree? Give the left bump a share of 0.9 and start at the right: does the seeking fit find the larger bump?
 #
-# Both characters will return. Trained by likelihood, models cover: they draw blurred or impossible things in valleys, sooner than leave anything out. Those trained by $\mathrm{KL}(q\,\|\,p)$ or its relatives draw well what they draw, and leave out modes: that is **mode collapse**, unit 08's chief disease.
+# Both characters will return. Trained by likelihood, models cover: they draw blurred or impossible things in valleys, sooner than leave anything out. Those trained by $\mathrm{KL}(q\,\|\,p)$ or its relatives draw well what they draw, and may leave out modes. To leave out modes is called **mode collapse**, unit 08's chief disease; the direction of the divergence is one possible reason for it, and not the only one.
 # There is a practical difference, too: covering needs samples of $p$ and the density of $q$; seeking needs samples of $q$ and the density of $p$. Of data we have only samples.
 #
 # ## 6 · Jensen and Shannon, and the gap
@@ -634,7 +634,7 @@ def logits(images):
 def our_inception_score(scores):
     """IS of logits (N, K)."""
     log_p = scores.log_softmax(1)
-    log_marginal = log_p.exp().mean(0).log()
+    log_marginal = log_p.logsumexp(0) - math.log(len(scores))  # never the logarithm of a 0
     return float((log_p.exp() * (log_p - log_marginal)).sum(1).mean().exp())
 
 
@@ -774,7 +774,7 @@ draw_clouds(
 #
 # $$\mathbb{E}\,\hat d^2 \approx \frac1N\left(D + \frac{D(D+1)}{4}\right) .$$
 #
-# It falls as $1/N$, and grows with the *square* of the number of features. For Inception's $D = 2048$ with equal variances the bracket would be a million.
+# It falls as $1/N$, and grows with the *square* of the number of features. For Inception's $D = 2048$, were all variances 1, the bracket would be a million.
 
 
 # %%
@@ -1034,7 +1034,7 @@ record("one Gaussian for all / independent pixels, Fréchet distance", worse, at
 #
 # - **One image per class** has the highest inception score that there is: ten clear classes, equally often. Its precision is high, too. The recall of 0.01 tells, and the Fréchet distance, because the spread within each class is gone: it is about that of one Gaussian for all.
 # - **Copies** beat new digits in every score that compares distributions, and no wonder: the reference contains them, and the judge was trained on them. What is wrong with them is that they are *old*. The last column knows: it is the probability that a sample lies nearer to the training data than a held-out digit does
-#   ([Meehan et al. 2020](https://arxiv.org/abs/2004.05675)), ½ for new data and 1 for copies. It needs data that no one has trained with; keep some.
+#   ([Meehan et al. 2020](https://arxiv.org/abs/2004.05675)), ½ for new data and 1 for copies. (Below ½, samples are farther from all data than new data are: not new, but bad.) It needs data that no one has trained with; keep some.
 # - **Five classes** look real one by one: the precision is that of real digits. Recall falls to about a third, and the inception score to about half.
 # - **One Gaussian for all** covers, as section 5 said of maximum likelihood: the recall is fair, and most of its samples lie where no real digit is, so the precision is poor. By *likelihood* it is better than independent pixels (section 4), by the Fréchet distance it is more than twice as bad. The likelihood rewards what it knows of correlations between pixels, and samples between the classes cost it little:
 #   $\mathrm{KL}(p\,\|\,q)$ looks only where data are. **A good likelihood does not mean good samples, nor the other way round.**
@@ -1059,7 +1059,7 @@ record("patches: inception score of digits / of real patches", wrong.score.mean 
 record("patches: Fréchet distance of digits / of real patches", wrong.distance / good.distance, at_least=5)
 
 # %% [markdown]
-# Real patches score about 3, though nothing could be more real. Digits score above 9, and a little noise makes patches better. Whoever trains for this score in this domain will draw the wrong things. The Fréchet distance has no such trouble: its judge has never seen a patch either, but it is asked only whether the features are distributed
+# Real patches score about 3, though nothing could be more real. Digits score above 9, and noise of 0.5 makes patches better. Whoever trains for this score in this domain will draw the wrong things. The Fréchet distance has no such trouble: its judge has never seen a patch either, but it is asked only whether the features are distributed
 # like those of real patches. (How *well* it ranks there is another question: features that no one trained for this domain may be blind to what matters in it.)
 #
 # ### Two moments are not a distribution
@@ -1125,7 +1125,7 @@ explore(
 )
 
 # %% [markdown]
-# **Play.** Find a sampler with precision above 0.9 and recall below 0.3; one with both above 0.6 and a Fréchet distance twice that of the start. How often must each image be repeated until the Fréchet distance doubles, and what has the inception score done meanwhile?
+# **Play.** Find a sampler with precision above 0.9 and recall below 0.3; one with both above 0.6 and a Fréchet distance at least three times that of the start. How often must each image be repeated until the Fréchet distance is ten times that of the start, and what has the inception score done meanwhile?
 #
 # ## 13 · Inception itself
 #
@@ -1164,7 +1164,7 @@ else:
 #
 # They lead to the problem set **ps05_generation**, which is graded.
 #
-# 1. *(5 min)* Multiply all class densities of section 1 by the same $f(x)$ so that the samples become useless and the classifier stays. Write down one such $f$.
+# 1. *(5 min)* Multiply all joint densities $\pi_k\,p_k(x)$ of section 1 by the same $f(x)$ so that the samples become useless and the classifier stays. Write down one such $f$.
 # 2. *(10 min)* Show that $\mathrm{KL}$ of two pairs of independent variables is the sum of the KLs. What does that say about KL for images of twice the size?
 # 3. *(10 min)* Derive the best Gaussian for $\mathrm{KL}(p\,\|\,q)$ in $D$ dimensions. Which of the three models of section 4 is it?
 # 4. *(10 min)* Which sampler of ten images has the inception score 10 exactly? Which single image and classifier give 1? What is the score of uniform noise in the limit of very many images, if the classifier answers "8" to all of it?

@@ -272,7 +272,7 @@ plt.show()
 # %% [markdown]
 # ## 3 · Biased, unbiased, linear
 #
-# **Question.** Two samples of 20 from *one* law have an MMD² of 0 if ever it was 0. Do they, if we put them into (3)?
+# **Question.** If ever two samples should have an MMD² of 0, then two samples of 20 from *one* law. Do they, if we put them into (3)?
 #
 # **Derivation.** Equation 3 is a square, at least 0, and by chance never quite 0: its expectation must be too large. By how much? The first sum has N² terms. N(N − 1) of them are pairs of different points, whose expectation is $\mathbb{E}\,k(x, x')$ as it should be;
 # but the N terms $k(x_i, x_i) = 1$ are pairs of a point with itself. So
@@ -363,7 +363,7 @@ record(
 
 # %% [markdown]
 # What linear time costs is spread: it looks at N/2 of the N² pairs. It pays where points are plentiful and time is not, as in streams. In training the bias does little harm: $k(y_j, y_j) = 1$ has no
-# gradient, so all that happens is that the third sum is divided by M² in place of M(M − 1). And a square is safe to take a root of. So losses are biased and reports are unbiased.
+# gradient, so all that happens is that the third sum is divided by M² in place of M(M − 1). And a square has a root, where the unbiased estimate may be negative. So losses are biased and reports are unbiased.
 #
 # ## 4 · A test
 #
@@ -388,7 +388,7 @@ def our_test(x, y, sigmas, generator, deals=100):
     w = torch.cat([torch.full((len(x),), 1 / len(x)), torch.full((len(y),), -1 / len(y))]).to(K)
     W = torch.stack([w, *(w[torch.randperm(len(w), generator=generator)] for _ in range(deals))])  # (deals + 1, N + M)
     mmd2 = (W @ K * W).sum(1)
-    return (1 + int((mmd2[1:] >= mmd2[0] - 1e-12).sum())) / (1 + deals)
+    return (1 + int((mmd2[1:] >= mmd2[0] - 1e-12).sum())) / (1 + deals)  # 1e-12: equal ones may differ by rounding
 
 
 def median_distance(x, y):
@@ -646,7 +646,9 @@ def our_step(net, optimizer, data, noise, sigmas):
     """One step of algorithm 1. Returns MMD² before it."""
     samples = net(noise)
     squared = sum(mmd2_of_kernel(partial(gaussian_kernel, sigma=sigma), data, samples) for sigma in sigmas)
-    descend(optimizer, squared.clamp(min=1e-12).sqrt())
+    descend(
+        optimizer, squared.clamp(min=1e-12).sqrt()
+    )  # a square may be rounded below 0, and at 0 the slope is infinite
     return squared.detach()
 
 
@@ -801,7 +803,18 @@ record("Parzen, GMMN − Gaussian, nats", scores["GMMN"]["Parzen, nats"] - score
 # %% [markdown]
 # ## 7 · In the space of codes
 #
-# **Question.** The distance of two images, pixel by pixel, is a poor guide. Move a training digit to the right by one pixel: it is now 6.3 from where it was (the median), and the nearest digit of *another* class only 3.8. Where do images lie closer to what we mean by similar, in fewer numbers?
+# **Question.** The distance of two images, pixel by pixel, is a poor guide. Move a digit to the right by one pixel: how far is it from where it was, and how far from the nearest digit of *another* class?
+
+# %%
+moved = torch.cat([torch.full_like(x_train[..., :1], -1), x_train[..., :-1]], -1)
+by_a_pixel = (moved - x_train).flatten(1).norm(dim=1).median()
+others = torch.cdist(x_train.flatten(1), x_train.flatten(1)).masked_fill(labels[:, None] == labels, torch.inf)
+print(
+    f"median distance: moved by a pixel {by_a_pixel:.1f}, nearest digit of another class {others.amin(1).median():.1f}"
+)
+
+# %% [markdown]
+# The moved digit is the farther of the two, though nobody would misread it. Where do images lie closer to what we mean by similar, in fewer numbers?
 #
 # In an **autoencoder**: a net that repeats its input through a narrow place, $x \to e(x) \to d(e(x))$, trained on $\lVert d(e(x)) - x\rVert^2$. It need know nothing of generating. Then the GMMN learns to draw *codes*, by the MMD between its samples and the codes e(x) of the data, and d turns
 # a code into an image.
@@ -870,7 +883,7 @@ record(
 # Between the two GMMNs the judges disagree (at the budget `smoke`, seeds 0, 1, 2; at `laptop` it was the same). On codes, precision and Parzen's nats are better: what is drawn is cleaner. On pixels, MMD² and recall are better: more of what there is may be drawn. The last row says whose fault that is. True digits, sent through the autoencoder and back, lose in the same two
 # measures. **No sampler on codes can be better than its decoder**, and squared error draws means (lecture 04).
 #
-# The paper used one measure, Parzen's, and found codes better by it on MNIST: 147 nats on pixels, 282 ± 2 on codes. It used dropout in the encoder, so that codes a little beside those of the data still mean something; with our few steps we leave it out.
+# The paper used one measure, Parzen's, and found codes better by it on MNIST: 147 ± 2 nats on pixels, 282 ± 2 on codes. It used dropout in the encoder, so that codes a little beside those of the data still mean something; with our few steps we leave it out.
 #
 # ## 8 · One bad bandwidth
 #
@@ -892,14 +905,14 @@ for name, images in ({"mixture": drawn["GMMN"]} | single).items():
         f"{name:18s} mean image off by {off.square().mean().sqrt():.3f} a pixel; spread of a pixel / of the digits {spread:.2f}"
     )
 record(
-    "MMD² of the judge, σ = median / 40 against the mixture",
-    ablation["σ = median / 40"]["MMD² × 1000"] / ablation["mixture"]["MMD² × 1000"],
-    at_least=5,
+    "MMD², GMMN with σ = median / 40 alone / Gaussian",
+    ablation["σ = median / 40"]["MMD² × 1000"] / scores["Gaussian"]["MMD² × 1000"],
+    at_least=3,
 )
 record(
-    "MMD² of the judge, σ = 20 × median against the mixture",
-    ablation["σ = 20 × median"]["MMD² × 1000"] / ablation["mixture"]["MMD² × 1000"],
-    at_least=5,
+    "MMD², GMMN with σ = 20 × median alone / Gaussian",
+    ablation["σ = 20 × median"]["MMD² × 1000"] / scores["Gaussian"]["MMD² × 1000"],
+    at_least=3,
 )
 
 # %% [markdown]
@@ -995,7 +1008,7 @@ record(
 # - *Copies.* The training images themselves score well. A sampler that has memorised them is not found out.
 #
 # On MNIST, where 147 and 282 nats were printed, we tried 10,000 *true* digits: 242 nats, less than the 282 of the samples. A ranking that puts a model above the truth is not to be believed on its own. We have not repeated those runs here: our digits have 64 pixels, our numbers are nats of another
-# space and other units, and cannot be set beside the paper's. What we did find again is the order: GMMN on pixels, then on codes.
+# space and other units, and cannot be set beside the paper's. What we did find again is the order of the two by this same score, for what it is worth: GMMN on pixels, then on codes.
 #
 # ## 10 · Exercises
 #

@@ -102,6 +102,7 @@ def spread_out(region, side, n):
 textures = torch.cat([spread_out(region, SIDE, EACH) for region in regions.values()]).to(device)
 label = torch.arange(len(regions)).repeat_interleave(EACH)
 labelled_grid(textures, [f"crop {k + 1}" for k in range(EACH)], list(regions), inches=0.9)
+plt.show()
 
 # %% [markdown]
 # Three candidates, from the slide.
@@ -183,6 +184,7 @@ versions = {
 }
 first = torch.arange(len(regions)) * EACH
 labelled_grid(torch.cat([version[first] for version in versions.values()]), list(regions), list(versions), inches=0.95)
+plt.show()
 
 # %% [markdown]
 # ## 2 · Statistics that a network makes
@@ -741,6 +743,7 @@ labelled_grid(
     inches=2.6,
     title="larger than anything it was trained on",
 )
+plt.show()
 
 # %% [markdown]
 # The first two rows of the table are the lazy answers: the photograph has all of the layout and nothing of the look, the texture the reverse. The network must be better than the one in the first column *and* than the other in the second. It is

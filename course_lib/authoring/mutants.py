@@ -52,6 +52,7 @@ PRELOAD = (
     "course_lib.checks.gan",
     "course_lib.checks.generation",
     "course_lib.checks.inversion",
+    "course_lib.checks.moments",
     "course_lib.checks.optimizers",
     "course_lib.checks.synthesis",
     "course_lib.cli",

@@ -49,6 +49,7 @@ def check_kl_never_negative(kl_never_negative: Callable[..., Any]) -> None:
         "the variance over N; the standard error is its root": terms.var() / 12,
         "the error of the mean of log p/q; here the terms are others": _error(u),
         "N in the variance of the terms; N - 1 is asked": terms.std(correction=0) / math.sqrt(12),
+        "divided by N; by its root": terms.std() / 12,
     }
     expect_close("the standard error of KL", error, _error(terms), mistakes=wrong)
     unchanged("kl_never_negative", {"log_p": log_p, "log_q": log_q}, given)
@@ -77,6 +78,7 @@ def check_js_by_samples(js_by_samples: Callable[..., Any]) -> None:
         "the mixture lacks its half: m = (p + q)/2": expected - math.log(2),
         "log q/m at the samples of p, and log p/m at those of q": swapped,
         "only the samples of p; the other half is missing": a.mean() / 2,
+        "at the samples of q it is log q/m; this is log p/m": (a.mean() + share(p_y, q_y).mean()) / 2,
         "the mean of the two logarithms in place of the logarithm of the mean": (
             (p_x - q_x).mean() / 2 + (q_y - p_y).mean() / 2
         )
@@ -94,6 +96,10 @@ def check_js_by_samples(js_by_samples: Callable[..., Any]) -> None:
         "all samples as if they were of one kind; each variance is divided by its own number": _error(
             torch.cat([a, b])
         ),
+        "N and M in the variances of the terms; N - 1 and M - 1 are asked": (
+            a.var(correction=0) / 9 + b.var(correction=0) / 5
+        ).sqrt()
+        / 2,
     }
     expect_close("the standard error of JS", error, squares.sqrt() / 2, mistakes=wrong)
     unchanged("js_by_samples", before, given)
@@ -174,6 +180,7 @@ def check_covering_gaussian(covering_gaussian: Callable[..., Any]) -> None:
         "the spread within the Gaussians is missing": between,
         "the mean is not taken off the means": within + torch.einsum("k,ka,kb->ab", shares, a, a),
         "the spread between the means forgets the shares": within + off.T @ off / 3,
+        "the spread within forgets the shares": A.mean(0) + between,
         "the spread within is multiplied by the squared shares, as for a mean of independent variables": between
         + torch.einsum("k,kab->ab", shares**2, A),
     }
@@ -213,6 +220,9 @@ def check_inception_scores(inception_scores: Callable[..., Any]) -> None:
         "torch.chunk makes the last part much shorter; sizes differ by at most one": scores(list(logits.chunk(4))),
         "dealt like cards; each part is a run of images": scores([logits[i::4] for i in range(4)]),
         "e to the power of the information is missing": expected.log(),
+        "the images left over are all in the last part; sizes differ by at most one": scores(
+            [*logits.split(2)[:3], logits[6:]]
+        ),
         "the sign of the information": 1 / expected,
         "the mean over all images; each part has its own": torch.stack(of_all).exp(),
         "each image's own entropy is missing": torch.stack(entropy).exp(),
@@ -228,6 +238,8 @@ def check_inception_scores(inception_scores: Callable[..., Any]) -> None:
     unchanged("inception_scores", {"logits": logits}, {"logits": given})
     got = inception_scores(3000 * torch.eye(5, dtype=torch.float64), 1)
     expect_close("the score of five sure and different images", got, torch.tensor([5.0], dtype=torch.float64))
+    got = inception_scores(3000 * torch.eye(5, dtype=torch.float64)[:3], 1)
+    expect_close("the score of sure images of 3 classes of 5", got, torch.tensor([3.0], dtype=torch.float64))
 
 
 @visible("3, jackknife", "the information without its bias")
@@ -246,6 +258,7 @@ def check_jackknife(jackknife: Callable[..., Any]) -> None:
     wrong = {
         "the plain information; its bias is still there": whole,
         "the mean of those without one image; it has more bias still": middle,
+        "the bias alone; it is to be taken off": (n - 1) * (middle - whole),
         "the bias is added, not taken off": whole - (n - 1) * (whole - middle),
         "the factors are N + 1 and N; N and N - 1 are asked": (n + 1) * whole - n * middle,
         "e to the power of the information; nats are asked": math.exp(expected),
@@ -316,12 +329,18 @@ def check_frechet(frechet_of_samples: Callable[..., Any]) -> None:
         "the roots of the singular values; they are roots already": means + traces - 2 * sigma.sqrt().sum(),
         "this is d; its square is asked": expected.sqrt(),
         "only the largest singular value": means + traces - 2 * sigma[0],
+        "R of X times R of Y, one of them transposed on the wrong side: R_X R_Yᵀ is asked": means
+        + traces
+        - 2 * torch.linalg.svdvals(torch.linalg.qr(X, mode="r").R.T @ torch.linalg.qr(Y, mode="r").R).sum(),
     }
     given = {"x": x.clone(), "y": y.clone()}
     got = frechet_of_samples(*given.values())
     expect_shape("the distance", got, ())
     expect_close("the distance", got, expected, mistakes=wrong)
     unchanged("frechet_of_samples", {"x": x, "y": y}, given)
+    got = frechet_of_samples(x[:, :1], y[:, :1])
+    expected = (a[0] - b[0]) ** 2 + (x[:, 0].std() - y[:, 0].std()) ** 2
+    expect_close("the distance with a single feature", got, expected)
 
 
 @visible("4, extremes", "few samples, still features, float32")
@@ -374,6 +393,10 @@ def check_measured(measured: Callable[..., Any]) -> None:
         "are asked.",
     )
     rows = [[int(row) for part in group for row in part[:, 0].tolist()] for group in (asked[:4], asked[4:8])]
+    expect(
+        all(len(set(group[k : k + 5])) == 5 for group in rows for k in range(0, 20, 5)),
+        "a row occurs twice in one part. Likely mistake: drawn with replacement; cut one random order into parts.",
+    )
     expect(
         all(len(set(group)) == 20 for group in rows),
         "the parts of one n share rows. Likely mistake: drawn anew for each part; cut one random order into parts.",
@@ -441,6 +464,12 @@ def check_limit(limit: Callable[..., Any]) -> None:
     }
     expect_close("the standard error of alpha", got[2], (squares / 2 * factor).sqrt(), mistakes=wrong)
     unchanged("limit", {"values": values}, {"values": given})
+    _, exact, _ = parts_of("limit", limit(sizes, 7 / n - 0.5), 3)
+    expect(
+        abs(float(exact) - 7) < 3e-8,
+        f"for values exactly on -0.5 + 7/n gamma is {float(exact):.10g}, expected 7. Likely mistake: 1/n in float32; "
+        "torch.tensor of integers, and then a division, gives float32. Say dtype=torch.float64.",
+    )
 
 
 # ------------------------------------------------------------------------------------------ task 6
@@ -574,6 +603,7 @@ def check_copying_test(copying_test: Callable[..., Any]) -> None:
         "the share is not divided by its deviation": share - 0.5,
         "the deviation of independent pairs; the pairs share points": (share - 0.5) / math.sqrt(0.25 / 15),
         "the 12 is missing": (share - 0.5) / math.sqrt(12 * variance),
+        "n + m + 1, not n + m, in the variance": (share - 0.5) / math.sqrt(8 / (12 * 15)),
         "multiplied by the deviation": (share - 0.5) * math.sqrt(variance),
     }
     expect_close("the number z", z, (share - 0.5) / math.sqrt(variance), mistakes=wrong)
@@ -597,5 +627,8 @@ def check_birthdays(birthdays: Callable[..., Any]) -> None:
     }
     expect_close("the estimate of how many", got, 15 / 7, mistakes=wrong)
     unchanged("birthdays", {"x": x}, {"x": given})
-    none = float(birthdays(10 * torch.arange(4).double()[:, None], 1.0))
+    try:
+        none = float(birthdays(10 * torch.arange(4).double()[:, None], 1.0))
+    except ZeroDivisionError:
+        none = math.nan
     expect(none == math.inf, f"with no pair that is near the estimate is {none}, expected inf.")

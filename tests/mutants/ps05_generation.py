@@ -26,6 +26,10 @@ by_samples = Task(
         "kl: error of one term": Edit((KL, "return terms.mean(), terms.std()")),
         "kl: variance over N": Edit((KL, "return terms.mean(), terms.var() / len(terms)")),
         "kl: error of log p/q": Edit((KL, "return terms.mean(), u.std() / math.sqrt(len(u))")),
+        "kl: half a square where u is small": Edit(
+            (TERMS, "terms = torch.where(u.abs() < 3e-3, u**2 / 2, torch.expm1(u) - u)")
+        ),
+        "kl: divided by N": Edit((KL, "return terms.mean(), terms.std() / len(terms)")),
         "kl: N in the variance": Edit((KL, KL.replace(".std()", ".std(correction=0)"))),
         "js: half missing": Edit((JS_MEAN, "return a.mean() + b.mean(),")),
         "js: one mean for all": Edit((JS_MEAN, "return torch.cat([a, b]).mean(),")),
@@ -119,6 +123,7 @@ gaussians = Task(
         "covering: nothing within": Edit((COVER, "return mean, between")),
         "covering: mean not taken off": Edit(("off = means - mean", "off = means")),
         "covering: shares forgotten between": Edit((BETWEEN, "between = off.T @ off / len(off)")),
+        "covering: shares forgotten within": Edit((WITHIN, "within = covariances.mean(0)")),
         "covering: shares squared": Edit((WITHIN, "within = (shares[:, None, None] ** 2 * covariances).sum(0)")),
     },
     right={
@@ -141,6 +146,26 @@ def covering_gaussian(shares, means, covariances):
     for share, a, A in zip(shares, means, covariances, strict=True):
         C = C + share * (A + torch.outer(a - mean, a - mean))
     return mean, C
+""",
+        "NumPy, and torch.cov with weights": """
+def kl_of_gaussians(means, covariances, other_means, other_covariances):
+    import numpy as np
+
+    a, A, b, B = (part.numpy() for part in (means, covariances, other_means, other_covariances))
+    D, found = a.shape[1], np.zeros((len(a), len(b)))
+    for j in range(len(b)):
+        Q = np.linalg.cholesky(B[j])
+        for k in range(len(a)):
+            spread, off = np.linalg.solve(Q, np.linalg.cholesky(A[k])), np.linalg.solve(Q, b[j] - a[k])
+            logs = np.log(np.diag(Q)).sum() - np.linalg.slogdet(A[k])[1] / 2
+            found[k, j] = logs + ((spread**2).sum() + (off**2).sum() - D) / 2
+    return found
+
+
+def covering_gaussian(shares, means, covariances):
+    within = torch.einsum("k,kab->ab", shares, covariances)
+    between = torch.cov(means.T, correction=0, aweights=shares).reshape(within.shape)
+    return shares @ means, within + between
 """,
         "cholesky_solve and second moments": """
 def kl_of_gaussians(means, covariances, other_means, other_covariances):
@@ -196,6 +221,18 @@ score = Task(
                 SCORE,
                 "p = log_p.exp()\n        scores.append(((p * p.log()).sum(1).mean() - (mean * mean.log()).sum()).exp())",
             )
+        ),
+        "parts: the rest in the last": Edit(
+            (
+                PART,
+                "size = len(logits) // parts\n    for part in (logits[i * size : (i + 1) * size if i < parts - 1 else None] for i in range(parts)):",
+            )
+        ),
+        "parts: a class that is not shown": Edit(
+            (SCORE, SCORE.replace("torch.xlogy(mean, mean)", "(mean * mean.log())"))
+        ),
+        "parts: a class that is not shown, with the lecture's logarithms": Edit(
+            (SCORE, "scores.append((log_p.exp() * (log_p - mean.log())).sum(1).mean().exp())")
         ),
         "parts: their mean": Edit(("return torch.stack(scores)", "return torch.stack(scores).mean()")),
         "jackknife: plain": Edit((CORRECTED, "return whole, error")),
@@ -281,6 +318,7 @@ frechet = Task(
         "singular values squared": Edit((COMMON, "common = torch.linalg.svdvals(R @ S.T).square().sum()")),
         "roots of the singular values": Edit((COMMON, "common = torch.linalg.svdvals(R @ S.T).sqrt().sum()")),
         "the root": Edit((SQUARE, SQUARE + ".sqrt()")),
+        "transposed on the wrong side": Edit((COMMON, "common = torch.linalg.svdvals(R.T @ S).sum()")),
         "largest only": Edit((COMMON, "common = torch.linalg.svdvals(R @ S.T)[0]")),
         "float32": Edit((DOUBLE, "pass")),
         "naive eigenvalues": Edit((COMMON, "common = torch.linalg.eigvals(X.T @ X @ Y.T @ Y).real.sqrt().sum()")),
@@ -339,6 +377,16 @@ infinity = Task(
             ("found = []", "found = []\n    order = torch.randperm(len(x), generator=generator)"),
         ),
         "measured: no generator": Edit((SHUFFLED, "shuffled = x[torch.randperm(len(x))]")),
+        "measured: the last rows never": Edit(
+            (SHUFFLED, "kept = len(x) // n * n\n        shuffled = x[:kept][torch.randperm(kept, generator=generator)]")
+        ),
+        "measured: sizes in order": Edit(("for n in sizes:", "for n in sorted(sizes):")),
+        "measured: the first row stays": Edit(
+            (SHUFFLED, "shuffled = torch.cat([x[:1], x[1:][torch.randperm(len(x) - 1, generator=generator)]])")
+        ),
+        "measured: with replacement": Edit(
+            (SHUFFLED, "shuffled = x[torch.randint(len(x), (len(x),), generator=generator)]")
+        ),
         "measured: sum": Edit((MEASURE, MEASURE.replace(" / parts)", ")"))),
         "measured: last part": Edit(
             (MEASURE, "found.append([float(measure(shuffled[i * n : (i + 1) * n])) for i in range(parts)][-1])")
@@ -347,6 +395,8 @@ infinity = Task(
             (SHUFFLED, "shuffled = torch.stack([c[torch.randperm(len(x), generator=generator)] for c in x.T], dim=1)")
         ),
         "limit: a line in n": Edit((T, "t = torch.tensor(sizes, dtype=torch.float64)")),
+        "limit: 1/n in float32": Edit((T, "t = 1 / torch.tensor(sizes)")),
+        "limit: never negative": Edit((ALPHA, "alpha = (values.mean() - gamma * t.mean()).clamp(min=0)")),
         "limit: exchanged": Edit((LIMIT, LIMIT.replace("alpha, gamma,", "gamma, alpha,"))),
         "limit: mean of the values": Edit((ALPHA, "alpha = values.mean()")),
         "limit: S": Edit((NOISE, NOISE.replace("(len(t) - 2)", "len(t)"))),
@@ -489,6 +539,7 @@ copies = Task(
         "z: not divided": Edit((Z, "return share, share - 0.5")),
         "z: independent pairs": Edit((Z, "return share, (share - 0.5) / math.sqrt(0.25 / (n * m))")),
         "z: 12 missing": Edit((Z, Z.replace("(12 * n * m)", "(n * m)"))),
+        "z: 1 missing": Edit((Z, Z.replace("(n + m + 1)", "(n + m)"))),
         "z: multiplied": Edit((Z, Z.replace(" / math.sqrt", " * math.sqrt"))),
         "nearest sample, not nearest training point": Edit(
             (
