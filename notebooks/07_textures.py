@@ -50,6 +50,7 @@ except ImportError:
 
 import itertools
 import time
+from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -141,9 +142,11 @@ def histogram_distance(x):
 
 
 def found(distance, label):
-    """Share of the crops whose nearest other crop has the same label."""
+    """Share of the crops whose nearest other crop has the same label; of several that are equally near, each counts."""
     others = distance.cpu() + torch.diag(torch.full((len(label),), torch.inf))
-    return float((label[others.argmin(1)] == label).double().mean())
+    nearest = (others == others.amin(1, keepdim=True)).double()
+    same = (label[:, None] == label).double()
+    return float(((nearest * same).sum(1) / nearest.sum(1)).mean())
 
 
 print(f"by chance {(EACH - 1) / (len(label) - 1):.0%}")
@@ -207,6 +210,7 @@ plt.show()
 
 # %%
 from course_lib.metrics.texture import texture_descriptor
+from course_lib.nets.descriptors import RandomFilters, VGG19Maps
 
 LEVELS = budget.pick(smoke=3, laptop=4)
 ours = texture_descriptor("random", filters=48, size=5, levels=LEVELS, device=device)
@@ -264,10 +268,10 @@ print(f"by hand − library: {difference:.0e}")
 
 
 # %%
-def gram_distance(x):
+def gram_distance(x, by=None):
     """Between all pairs, as a share of their size: mean over layers of ‖G − G'‖² / (‖G‖ ‖G'‖), (N, N)."""
     total = 0
-    for maps in descriptor(x):
+    for maps in (descriptor if by is None else by)(x):
         G = gram(maps).flatten(1)
         size = G.norm(dim=1)
         total = total + torch.cdist(G, G).square() / (size[:, None] * size[None])
@@ -275,6 +279,10 @@ def gram_distance(x):
 
 
 distances = {"pixels": pixel_distance, "histograms": histogram_distance, "Gram": gram_distance}
+if which == "random":  # without two of its peculiarities
+    for name, change in {"Gram, no thresholds": {"thresholds": (0, 0)}, "Gram, hue as brightness": {"hue": 1}}.items():
+        other = RandomFilters(filters=48, size=5, levels=LEVELS, generator=torch.Generator().manual_seed(0), **change)
+        distances[name] = partial(gram_distance, by=other.to(device))
 matrices = {name: [d(x).cpu() for x in versions.values()] for name, d in distances.items()}
 table = {name: [found(matrix, label) for matrix in row] for name, row in matrices.items()}
 for name, d in distances.items():  # one draw of the light is a matter of luck: the mean of four
@@ -288,7 +296,9 @@ record("found by Gram − by the better of pixels and histograms, ranks", gains[
 
 # %% [markdown]
 # In colour, histograms find the regions as well as Gram matrices do: where colour gives the answer away, nothing better is needed. Take that away, and histograms fall behind; where nothing but the arrangement is left
-# they do no better than chance, and Gram matrices lose little. Another light troubles them as well, for F is not blind to contrast (exercise 5). Pixels were never of much use.
+# all their distances are 0, every crop is as near as any other, and what they find is chance; Gram matrices lose little. Another light troubles them as well, for F is not blind to contrast (exercise 5). Pixels were never of much use.
+#
+# The last two rows say what our peculiarities are worth here (one draw of filters): something in colour and much in ranks, nothing in another light. The gain over histograms is not their doing, but that of G. For *making* textures, below, they matter more: exercise 4.
 
 
 # %%
@@ -366,8 +376,9 @@ record(
 # there. With M layers we take $w_l = 4 C_l^2 / (M \lVert\hat G_l\rVert^2)$: each layer's term becomes a *relative* squared error, and L their mean. 0 is the same texture, 1 is as far as an image without any
 # features. (Gatys et al. rescale VGG's filters for a similar purpose.)
 #
-# **The optimizer.** L-BFGS, as in lecture 03, but for many pixels: it guesses the curvature from its last ten steps. In the library it takes several images
-# at once, each with its own steps.
+# **The optimizer.** L-BFGS, as in lecture 03. Newton's step is $d = -H g$ with the gradient g and H the inverse of the matrix of second derivatives, which nobody can store: for n pixels it has n² numbers. But each step s that was taken, and the
+# change y of the gradient along it, tell something of it: were L quadratic, $H y = s$. L-BFGS keeps the last ten pairs (s, y), begins with a multiple of the identity, changes it as little as possible so that it agrees with one pair after the other, the newest last, and so has H g for two inner products a pair (task 3 of the
+# problem set). In the library it takes several images at once, each with its own steps.
 
 # %%
 from course_lib.systems.texture import Likeness, TextureNetwork, TexturePreImage
@@ -598,7 +609,6 @@ record("time of the optimizer to the network's L / one pass of the network", rat
 # backwards. Ours is a single layer, hardly dearer than the generator itself, and so at the smallest budget a hundredfold gain is *not* reached here (between 24 and 46 in our runs, on one core of a busy machine). The second factor does not depend on what VGG's weights are, so it can be measured without them:
 
 # %%
-from course_lib.nets.descriptors import VGG19Maps
 
 torch.manual_seed(SEED)
 vgg = Likeness(VGG19Maps().to(device), source[at : at + 1])  # untrained: good for the clock alone
@@ -691,6 +701,8 @@ for name, part in (("texture's part", texture_part), ("content's part", content_
     print(f"{name:15}", " ".join(f"{value:8.4f}" for value in part.tolist()))
 
 # %% [markdown]
+# At 0.01 hardly anything of the flower is left, at 0.1 its disc shows through as a tint; from 1 on it is there, and at 10 of the labyrinth only the spots on the petals remain. The numbers say the same: the more of the one, the less of the other, and no α is right.
+#
 # **Feed-forward.** The photograph joins the noise at every scale, $x = g_\theta(z, c)$, and θ descends on the mean of L over noise *and* photographs. We train on crops of the temple only, and keep the flower for the test.
 
 # %%
@@ -755,7 +767,7 @@ plt.show()
 #
 # ## 7 · Exercises
 #
-# The graded problem set of this unit is still to come.
+# They lead to the problem set **ps07_textures**, which is graded.
 #
 # 1. *(5 min)* A texture is mirrored from left to right. Which of pixels, histogram and Gram matrix change? Which would change if all filters came in mirrored pairs?
 # 2. *(10 min)* How many different numbers are in the Gram matrices of `ours`, and how many in an image of 48 × 48? What do you expect of the images found when the former outnumber the latter by far?

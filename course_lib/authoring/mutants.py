@@ -55,6 +55,7 @@ PRELOAD = (
     "course_lib.checks.moments",
     "course_lib.checks.optimizers",
     "course_lib.checks.synthesis",
+    "course_lib.checks.textures",
     "course_lib.cli",
     "course_lib.data",
     "course_lib.draw",

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from course_lib.errors import CourseError
-from course_lib.losses.mmd import gaussian_kernel, median_bandwidth, mmd2, mmd2_linear, mmd2_of_features
+from course_lib.losses.mmd import GMMN, gaussian_kernel, median_bandwidth, mmd2, mmd2_linear, mmd2_of_features
 from course_lib.metrics.two_sample import two_sample_test
 
 
@@ -37,6 +37,32 @@ def test_it_is_its_definition(biased):
     assert mmd2(x, y, (0.5, 2.0), biased=biased).item() == pytest.approx(by_definition(x, y, (0.5, 2.0), biased))
     images = x.view(6, 1, 3, 1)
     torch.testing.assert_close(mmd2(images, images, (1.0,), biased=True), torch.zeros(()).double(), atol=1e-12, rtol=0)
+
+
+def test_points_far_from_the_origin_keep_their_distances():
+    x, y = ((64 * points(seed, 6)).round().float() / 64 for seed in (0, 1))  # exact in float32, moved or not
+    moved = gaussian_kernel(x + 4096, y + 4096, (1.0,))
+    torch.testing.assert_close(moved, gaussian_kernel(x, y, (1.0,)), rtol=0, atol=1e-5)
+    x = points(2, 60, 20).float()
+    assert gaussian_kernel(x, x, (1e-4,)).max() <= 1  # rounding makes no square negative
+
+
+def test_linear_time_looks_at_its_own_pairs():
+    x, y = points(0, 7), points(1, 7, shift=0.5)
+
+    def k(a, b):
+        return math.exp(-float((a - b).square().sum()) / 2)
+
+    terms = [
+        k(x[i], x[i + 1]) + k(y[i], y[i + 1]) - k(x[i], y[i + 1]) - k(x[i + 1], y[i]) for i in (0, 2, 4)
+    ]  # the seventh is left out
+    assert mmd2_linear(x, y, (1.0,)).item() == pytest.approx(sum(terms) / 3)
+
+
+def test_the_papers_bandwidths_are_roots_of_its_numbers():
+    one = torch.zeros(1, 1), torch.full((1, 1), 3.0)
+    papers = sum(math.exp(-9 / (2 * sigma)) for sigma in (2, 5, 10, 20, 40, 80))  # exp(−‖x − y‖² / (2σ))
+    assert gaussian_kernel(*one, GMMN).item() == pytest.approx(papers)
 
 
 def test_the_kernels_form_is_that_of_its_features():
@@ -113,3 +139,12 @@ def test_its_statistic_is_mmd2():
     x, y = points(6, 9), points(7, 12, shift=1.0)
     assert two_sample_test(x, y, (1.0, 2.0), permutations=5).statistic == pytest.approx(mmd2(x, y, (1.0, 2.0)).item())
     assert two_sample_test(x, y, (1.0,), permutations=19) == two_sample_test(x, y, (1.0,), permutations=19)
+
+
+def test_its_p_counts_the_deals_that_give_as_much():
+    apart = two_sample_test(points(0, 8), points(1, 8, shift=100.0), (1.0,), permutations=9)
+    assert apart.p == pytest.approx(1 / 10)  # as the paper: the deal that was seen is one of them
+    equal = two_sample_test(torch.ones(4, 2), torch.ones(5, 2), (1.0,), permutations=9)
+    assert equal == (0.0, 1.0)
+    close = two_sample_test(points(0, 4), points(0, 4), (1.0,), permutations=99)  # less than nearly all deals
+    assert close.p > 0.9

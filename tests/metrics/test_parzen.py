@@ -37,6 +37,8 @@ def test_points_far_from_the_origin_and_from_every_sample_keep_their_digits():
     samples, x = points(0, 6), points(1, 4)
     far = parzen_log_density(x.double() + 1e4, samples.double() + 1e4, 0.5)
     torch.testing.assert_close(far, parzen_log_density(x, samples, 0.5), atol=1e-4, rtol=0)
+    far = parzen_log_density(x.double() + 1e8, samples.double() + 1e8, 0.5)
+    torch.testing.assert_close(far, parzen_log_density(x, samples, 0.5), atol=1e-4, rtol=0)
     one = parzen_log_density(torch.full((1, 2), 100.0), torch.zeros(1, 2), 1.0)
     assert one.item() == pytest.approx(-10_000 - math.log(2 * math.pi))  # not minus infinity
 

@@ -76,6 +76,34 @@ def test_it_backs_off_from_what_is_not_a_number():
     torch.testing.assert_close(search.x, torch.full((2, 1), 0.5, dtype=torch.float64), rtol=0, atol=1e-3)
 
 
+def test_a_step_that_was_too_long_is_cut_to_the_bottom_of_the_parabola_through_what_is_known():
+    """Values by hand: the slope at 0 is −1, the first step has length 1, and both tries are refused."""
+    given = iter([torch.tensor([0.0]), torch.tensor([2.0]), torch.tensor([0.4]), torch.tensor([0.0])])
+    tried = []
+
+    def function(x):
+        tried.append(float(x.detach()))
+        return -x[:, 0] + (next(given) + x[:, 0]).detach()  # as told; its gradient is −1 everywhere
+
+    run(function, torch.zeros(1, 1, dtype=torch.float64), 4, first=1.0)
+    # at a place t with value v the parabola −t + c t² has c = (v + t)/t² and its bottom at t²/(2 (v + t))
+    second = 1 / (2 * (2.0 + 1))
+    third = second**2 / (2 * (0.4 + second))
+    assert tried == pytest.approx([0.0, 1.0, second, third])
+
+
+def test_when_no_step_helps_it_starts_again_with_a_shorter_one():
+    values, tried = [0.0] + 20 * [1.0], []
+
+    def function(x):
+        tried.append(float(x.detach()))
+        return -x[:, 0] + (values[len(tried) - 1] + x[:, 0]).detach()
+
+    run(function, torch.zeros(1, 1, dtype=torch.float64), 12, first=1.0)
+    again = next(k for k in range(2, 12) if tried[k] > tried[k - 1])
+    assert tried[again - 1] < 1e-4 and tried[again] == pytest.approx(0.1)
+
+
 def test_it_needs_a_memory():
     with pytest.raises(CourseError, match="at least one step, not 0"):
         LBFGS(torch.zeros(1, 2), memory=0)

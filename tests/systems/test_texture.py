@@ -80,6 +80,16 @@ def test_content_keeps_the_layout():
     assert kept[5.0][1] < 0.5 * kept[0.0][1] and kept[5.0][0] > kept[0.0][0]
 
 
+def test_content_is_a_relative_error_and_leaving_the_box_costs():
+    plain, content = descriptor(thresholds=(0, 0)), noise(2, 3, 24, 24)
+    look = Likeness(plain, stripes(), content_weight=1.0)
+    _, off = look.parts(0 * content, look.layout(content))
+    torch.testing.assert_close(off, torch.ones(2))  # nothing is all of it away
+    system = TexturePreImage(likeness=look, start=content, outside=3.0)
+    x = torch.full((1, 3, 24, 24), -1.5)
+    torch.testing.assert_close(system.objective(x) - look(x), torch.tensor([3 * 0.25]), rtol=1e-3, atol=1e-3)
+
+
 def network(**options):
     torch.manual_seed(0)
     content = options.pop("content", 0)
