@@ -37,6 +37,16 @@ def _gauss(x: Tensor, y: Tensor, sigma: float) -> Tensor:
     return torch.exp(-_squares(x, y) / (2 * sigma**2))
 
 
+def _as_asked(name: str, value: Any, x: Tensor) -> None:
+    """The sheet's rule: a result is a tensor with the dtype of x. The hidden tests need it, so say it here."""
+    expect(isinstance(value, Tensor), f"{name} is a {type(value).__name__}; a tensor is asked.")
+    expect(
+        value.dtype == x.dtype,
+        f"{name} has the dtype {value.dtype}, that of x is {x.dtype}. Likely mistake: torch.tensor(...) without "
+        "dtype=x.dtype is float32.",
+    )
+
+
 # ------------------------------------------------------------------------------------------ task 1
 
 
@@ -54,6 +64,7 @@ def check_quadratic_features(quadratic_features: Callable[..., Any]) -> None:
         - squares,
         "the squares x_i² have the root of 2 as well; they occur once": c**2 + 2 * c * inner + inner**2 + squares,
         "the columns x_i lack their factor, the root of 2c": c**2 + inner + inner**2,
+        "the columns x_i have the root of c as their factor; it is the root of 2c": c**2 + c * inner + inner**2,
         "the columns x_i have the factor 2c; its root is to be": c**2 + 4 * c**2 * inner + inner**2,
         "the constant column is the root of c; its square is to be c²": c + 2 * c * inner + inner**2,
         "the constant column is 1; its square is to be c²": 1 + 2 * c * inner + inner**2,
@@ -66,7 +77,7 @@ def check_quadratic_features(quadratic_features: Callable[..., Any]) -> None:
     given = x.clone()
     got = quadratic_features(given, c)
     expect_shape("the table of features", got, (4, 10), shapes)
-    got = torch.as_tensor(got)
+    _as_asked("the table of features", got, x)
     expect_close("the table of inner products φ(x)ᵀφ(y)", got @ got.T, (c + inner) ** 2, mistakes=wrong)
     unchanged("quadratic_features", {"x": x}, {"x": given})
 
@@ -85,6 +96,11 @@ def check_mmd2_by_moments(mmd2_by_moments: Callable[..., Any]) -> None:
         "the first moments have the factor c; it is 2c": c * first + second,
         "the first moments have the factor 2; it is 2c": 2 * first + second,
         "S is the mean of x xᵀ as it is; no mean is subtracted": 2 * c * first + centred.square().sum(),
+        "S is the mean of x xᵀ as it is; torch.cov subtracts the mean and divides by N - 1": 2 * c * first
+        + (torch.cov(x.T) - torch.cov(y.T)).square().sum(),
+        "S is divided by N - 1; it is a mean over N": 2 * c * first + (x.T @ x / 4 - y.T @ y / 3).square().sum(),
+        "each product of two coordinates counts once; in S it stands twice": 2 * c * first
+        + (s - t).triu().square().sum(),
         "S is a sum over the points; it is a mean": 2 * c * first + (x.T @ x - y.T @ y).square().sum(),
         "only the squares of coordinates; S holds the products of two as well": 2 * c * first
         + (s - t).diagonal().square().sum(),
@@ -94,6 +110,7 @@ def check_mmd2_by_moments(mmd2_by_moments: Callable[..., Any]) -> None:
     got = mmd2_by_moments(*given, c)
     expect_shape("MMD²", got, (), {(3,): "the coordinates are not summed"})
     expect_close("MMD²", got, 2 * c * first + second, mistakes=wrong)
+    _as_asked("MMD²", got, x)
     unchanged("mmd2_by_moments", {"x": x, "y": y}, {"x": given[0], "y": given[1]})
 
 
@@ -146,12 +163,18 @@ def check_estimates(estimates: Callable[..., Any]) -> None:
             own, own, n * n, m * m
         ),
         "the pairs of a point with itself are still in the sum": less(0, 0, n * (n - 1), m * (m - 1)),
+        "x_i and y_i are two different points; no pair is left out of the middle sum": (xx.sum() - n * own)
+        / (n * (n - 1))
+        - 2 * (xy.sum() - xy.diagonal().sum()) / (n * m - m)
+        + (yy.sum() - m * own) / (m * (m - 1)),
         "the second sample has M points, not N": less(own, own, n * (n - 1), n * (n - 1)),
     }
     given = x.clone(), y.clone()
     got = parts_of("estimates", estimates(*given, sigmas, shares), 2)
     expect_close("the biased MMD²", got[0], square(right), mistakes=wrong)
     expect_close("the unbiased MMD²", got[1], unbiased, mistakes=wrong_unbiased)
+    _as_asked("the biased MMD²", got[0], x)
+    _as_asked("the unbiased MMD²", got[1], x)
     unchanged("estimates", {"x": x, "y": y}, {"x": given[0], "y": given[1]})
     x, y = (4096 + (64 * draw(seed, 30, 2)).round() / 64 for seed in (5, 6))  # exact in float32
     right = square(tables(x, y, usual, shares))
@@ -179,6 +202,10 @@ def check_median_widths(median_widths: Callable[..., Any]) -> None:
         "squared distances": f * middle(pairs.square()),
         "pairs of a point with itself count too": f * middle(_squares(pool, pool).sqrt()),
         "only pairs of an x and a y; the pool has others": f * middle(_squares(x, y).sqrt()),
+        "only pairs within x and within y; the pool has pairs of an x and a y": f
+        * middle(torch.cat([nn.functional.pdist(x), nn.functional.pdist(y)])),
+        "the root of the median of the squares; between two middle ones that is another number": f
+        * middle(pairs.square()).sqrt(),
         "only pairs of two x; the pool has others": f * middle(nn.functional.pdist(x)),
         "the mean distance in place of the median": f * pairs.mean(),
         "the factors divide; they multiply": middle(pairs) / f,
@@ -187,6 +214,7 @@ def check_median_widths(median_widths: Callable[..., Any]) -> None:
     got = median_widths(*given, factors)
     expect_shape("the list of widths", got, (2,), {(): "the factors are missing"})
     expect_close("the list of widths", got, f * middle(pairs), mistakes=wrong)
+    _as_asked("the list of widths", got, x)
     unchanged("median_widths", {"x": x, "y": y}, {"x": given[0], "y": given[1]})
     pool[:6] = pool[0].clone()
     apart = nn.functional.pdist(pool)
@@ -194,7 +222,10 @@ def check_median_widths(median_widths: Callable[..., Any]) -> None:
         "the list of widths, where most points are equal",
         median_widths(pool[:5], pool[5:], factors),
         f * middle(apart[apart > 0]),
-        mistakes={"the median is 0 there; take that of the distances that are not 0": 0 * f},
+        mistakes={
+            "the median is 0 there; take that of the distances that are not 0": 0 * f,
+            "d = 1 only if all distances are 0; here some are not": f,
+        },
     )
     expect_close("the list of widths, where all points are equal", median_widths(pool[:3], pool[3:5], factors), f)
 
@@ -231,6 +262,7 @@ def check_pair_values(pair_values: Callable[..., Any]) -> None:
     expect_shape("the list of terms", got, (3,), shapes)
     expect_close("the list of terms", got, own - mixed, mistakes=wrong)
     expect(used <= 12, f"k was called on {used} rows; 4n = 12 are enough.")
+    _as_asked("the list of terms", got, x)
     unchanged("pair_values", {"x": x, "y": y}, {"x": given[0], "y": given[1]})
 
 
@@ -316,6 +348,7 @@ def check_dealt_mmd2(dealt_mmd2: Callable[..., Any]) -> None:
     got = dealt_mmd2(given[0], n, given[1])
     expect_shape("the table of MMD²", got, (2, 5), shapes)
     expect_close("the table of MMD²", got, right, mistakes=wrong)
+    _as_asked("the table of MMD²", got, K)
     unchanged("dealt_mmd2", {"K": K, "deals": deals}, {"K": given[0], "deals": given[1]})
 
 
@@ -363,10 +396,11 @@ def check_p_values(p_values: Callable[..., Any]) -> None:
     tie = torch.tensor([[0.5, 0.5 - 1e-12, 0.25]], dtype=torch.float64)
     nearly = parts_of("p_values", p_values(tie), 2)
     for name, p in (("p of each kernel", nearly[0]), ("p of the best", nearly[1])):
+        value = float(torch.as_tensor(p).sum())  # of one kernel
         expect(
-            abs(float(p) - 2 / 3) < 1e-6,
-            f"{name} is {float(p):.4g} where a deal equals ours up to rounding, expected 0.6667. Likely mistake: the "
-            "1e-9 is missing, or has the wrong sign.",
+            abs(value - 2 / 3) < 1e-6,
+            f"{name} is {value:.4g} where a deal equals ours up to rounding, expected 0.6667. "
+            "Likely mistake: the 1e-9 is missing, or has the wrong sign.",
         )
 
 
@@ -395,6 +429,8 @@ def check_mmd2_slope(mmd2_slope: Callable[..., Any]) -> None:
         "a is in front; the 1/(2a) inside cancels it": 2 / m * (towards(y, lambda a: a) - towards(x, lambda a: a)),
         "1/M is missing: each y has its share of the means": 2 * (push - pull),
         "1/N in front; a single y has the share 1/M": 2 / 5 * (push - pull),
+        "twice too much: the 1/(2a) inside cancels the 2 of the square": 2 * expected,
+        "half of it: the kernels are summed, not averaged, and no other 2 is lost": expected / 2,
         "this is the unbiased MMD²'s slope": 2 / m * (push * m / (m - 1) - pull),
     }
     given = x.clone(), y.clone()
@@ -410,6 +446,7 @@ def check_mmd2_slope(mmd2_slope: Callable[..., Any]) -> None:
         raise
     expect_shape("the slope", got, (4, 2), {(2,): "the points are summed; each y has a slope of its own"})
     expect_close("the slope", got, expected, mistakes=wrong)
+    _as_asked("the slope", got, x)
     unchanged("mmd2_slope", {"x": x, "y": y}, {"x": given[0], "y": given[1]})
 
 
@@ -455,6 +492,10 @@ def check_root_mmd(root_mmd: Callable[..., Any]) -> None:
             "the root of the MMD² of equal samples is NaN. Likely mistake: rounding makes MMD² a little less than 0.",
         )
         expect(0 <= value <= 1.001e-5, f"the root of the MMD² of equal samples is {value:.3g}; at most 1e-5 is asked.")
+        expect(
+            bool(getattr(got, "requires_grad", False)),
+            "the root has no graph where the samples are equal. A constant 0 has no slope; 0 * MMD² has one.",
+        )
         (slope,) = torch.autograd.grad(got, same)
         expect(
             bool(torch.isfinite(slope).all()),
@@ -543,6 +584,7 @@ def check_parzen(parzen: Callable[..., Any]) -> None:
     got = parzen(*given, sigmas)
     expect_shape("the table of log densities", got, (2, 3), shapes)
     expect_close("the table of log densities", got, heaps - math.log(5) - volume, mistakes=wrong)
+    _as_asked("the table of log densities", got, x)
     unchanged("parzen", {"x": x, "samples": samples}, {"x": given[0], "samples": given[1]})
     far = torch.as_tensor(parzen(x + 1000.0, samples, [0.4]))
     expect(
@@ -583,6 +625,7 @@ def check_leave_one_out(leave_one_out: Callable[..., Any]) -> None:
     got = leave_one_out(given, sigmas)
     expect_shape("the list of means", got, (2,), {(2, 6): "the mean over the samples is missing"})
     expect_close("the list of means", got, others.mean(1) - math.log(5) - volume, mistakes=wrong)
+    _as_asked("the list of means", got, samples)
     unchanged("leave_one_out", {"samples": samples}, {"samples": given})
     samples[1] = samples[0].clone()
     apart = powers(samples)

@@ -149,6 +149,9 @@ for seed, n, d, c, dtype in (
     assert got.shape == (n, 1 + d + d * (d + 1) // 2)
     expected = (c + x.double() @ x.double().T) ** 2
     torch.testing.assert_close(got.double() @ got.double().T, expected, rtol=1e-4, atol=1e-4)
+    other = torch.randn(3, d, generator=draws, dtype=dtype)  # features of one point may not depend on the others
+    across = (c + x.double() @ other.double().T) ** 2
+    torch.testing.assert_close(got.double() @ quadratic_features(other, c).double().T, across, rtol=1e-4, atol=1e-4)
 ### END HIDDEN TESTS
 
 # %% nbgrader={"grade": true, "grade_id": "quadratic-moments", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
@@ -163,7 +166,7 @@ for seed, n, m, d, c in ((4, 5, 7, 3, 0.8), (5, 6, 2, 1, 0.0), (6, 1, 4, 5, 2.0)
     assert torch.equal(x, kept[0]), "changed what it was given"
     assert torch.equal(y, kept[1]), "changed what it was given"
     expected = ((c + x @ x.T) ** 2).mean() - 2 * ((c + x @ y.T) ** 2).mean() + ((c + y @ y.T) ** 2).mean()
-    torch.testing.assert_close(got, expected, rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(got, expected, rtol=1e-6, atol=1e-6)
 draws = torch.Generator().manual_seed(checks.fresh(7))
 x, step = torch.randn(2, 40, 3, generator=draws, dtype=torch.float64)
 y = x + 1e-6 * step  # nearly alike: MMD² is about 1e-12
@@ -203,7 +206,7 @@ with checks.when_done("Task 1"):
 # and the shares $p_s > 0$ need not sum to 1. `estimates` returns two numbers: the biased MMD² and the unbiased one, which leaves
 # out the pairs of a point with itself. Both follow from the same three tables of kernel values; each table is needed once.
 #
-# Points may lie far from the origin, in float32. Then $\lVert x\rVert^2 - 2x^\top y + \lVert y\rVert^2$ is a small difference of large
+# Points may lie far from the origin, in float32 (for the widths, too). Then $\lVert x\rVert^2 - 2x^\top y + \lVert y\rVert^2$ is a small difference of large
 # numbers, and perhaps none of its digits is right: subtract first, square afterwards.
 #
 # `median_widths` returns the widths $\sigma_s = f_s \cdot d$ for given factors $f_s$. Pool both samples; $d$ is the median of the distances of all
@@ -272,6 +275,8 @@ for seed, n, m, d, sigmas, shares, far in (
     draws = torch.Generator().manual_seed(checks.fresh(seed))
     x = far + torch.randint(-192, 193, (n, d), generator=draws).double() / 64  # exact in float32
     y = far + torch.randint(-128, 257, (m, d), generator=draws).double() / 64
+    if n == 5:
+        x[1], y = x[0].clone(), x.repeat(2, 1)[:m].clone()  # equal points; the unbiased estimate is below 0
     given = (x.float(), y.float()) if far else (x.clone(), y.clone())
     kept = given[0].clone(), given[1].clone()
     biased, unbiased = estimates(*given, sigmas, shares)
@@ -313,6 +318,18 @@ for seed, n, m, d, equal in (
         pairs = [distance for distance in pairs if distance > 0]
     middle = (pairs[(len(pairs) - 1) // 2] + pairs[len(pairs) // 2]) / 2
     torch.testing.assert_close(got, middle * torch.tensor([0.25, 1.0, 4.0]).double(), rtol=1e-8, atol=1e-8)
+# Half of the distances are 0; most are, and the two middle ones of the others are 3 and 4.
+for places, middle in (([0, 0, 0, 3], 1.5), ([0] * 11 + [1, 2, 4, 8], 3.5)):
+    pool = torch.tensor(places, dtype=torch.float64)[:, None] / 1024
+    got = median_widths(pool[:2], pool[2:], [1.0, 2.0])
+    torch.testing.assert_close(got, middle / 1024 * torch.tensor([1.0, 2.0]).double(), rtol=1e-8, atol=0)
+draws = torch.Generator().manual_seed(checks.fresh(9))
+pool = 4096 + torch.randint(-192, 193, (40, 3), generator=draws).double() / 64  # exact in float32
+pool[:32] = pool[0].clone()
+pairs = [math.dist(a, b) for i, a in enumerate(pool.tolist()) for b in pool[:i].tolist()]
+pairs = sorted(distance for distance in pairs if distance > 0)
+middle = (pairs[(len(pairs) - 1) // 2] + pairs[len(pairs) // 2]) / 2
+assert abs(float(median_widths(pool[:17].float(), pool[17:].float(), [2.0])[0]) - 2 * middle) < 1e-4
 same = torch.full((3, 2), 0.5)
 torch.testing.assert_close(median_widths(same, same[:2], [0.5, 2.0]), torch.tensor([0.5, 2.0]))
 ### END HIDDEN TESTS
@@ -431,6 +448,7 @@ for seed, n, shift in ((4, 12, 0.4), (5, 2, 0.0), (6, 40, -0.3)):
     assert abs(float(estimate) - mean) < 1e-9
     assert abs(float(error) - deviation) < 1e-9
     assert abs(float(p) - math.erfc(mean / deviation / math.sqrt(2)) / 2) < 1e-6
+    assert abs(float(linear_test(h / 2**40)[2]) - float(p)) < 1e-6, "p does not depend on the scale of h"
 for level, expected in ((0.25, 0.0), (0.0, 1.0), (-0.5, 1.0)):
     estimate, error, p = linear_test(torch.full((8,), level, dtype=torch.float64))
     assert (float(estimate), float(error), float(p)) == (level, 0.0, expected)
@@ -473,7 +491,7 @@ with checks.when_done("Task 3"):
 #
 # $$p_s = \frac{1 + \#\{r : v_{s,r} \ge v_{s,0} - 10^{-9}\}}{1 + R}, \qquad (S,),$$
 #
-# where $10^{-9}$ makes sure that a deal which is as good counts in spite of rounding. Second, one $p$ for *the best of all kernels*, (). The smallest $p_s$ promises too much. But
+# where $10^{-9}$ makes sure, in float64, that a deal which is as good counts in spite of rounding. Second, one $p$ for *the best of all kernels*, (). The smallest $p_s$ promises too much. But
 # $b_r = \max_s v_{s,r}$ is a statistic like any other, **if every deal may choose its best kernel too**: put $b$ in the place of $v_s$.
 
 
@@ -549,7 +567,7 @@ for seed, kernels, count in ((3, 3, 20), (4, 1, 9), (5, 5, 60)):
         assert abs(float(each[s]) - (1 + sum(v >= row[0] - 1e-9 for v in row[1:])) / (1 + count)) < 1e-6
     best = [max(column) for column in zip(*rows, strict=True)]
     assert abs(float(together) - (1 + sum(v >= best[0] - 1e-9 for v in best[1:])) / (1 + count)) < 1e-6
-each, together = p_values(torch.tensor([[0.5, 0.5 - 1e-12, 0.25]], dtype=torch.float64))
+each, together = p_values(torch.tensor([[0.5, 0.5 - 8e-10, 0.5 - 2e-9]], dtype=torch.float64))
 assert abs(float(each[0]) - 2 / 3) < 1e-6, "as good, but for rounding"
 assert abs(float(together) - 2 / 3) < 1e-6, "as good, but for rounding"
 ### END HIDDEN TESTS
@@ -733,16 +751,18 @@ for seed, n, m, d, sigma in ((0, 5, 8, 2, 0.9), (1, 1, 3, 3, 2.0), (2, 7, 2, 1, 
     draws = torch.Generator().manual_seed(checks.fresh(seed))
     x = torch.randn(n, d, generator=draws, dtype=torch.float64)
     y = (3.0 + torch.rand(m, d, generator=draws, dtype=torch.float64)).requires_grad_()
-    x = x.clamp(-1, 1)  # so x and y are 2 or more apart, and MMD^2 is far from 0
-    other = y.detach().clone().requires_grad_()
+    x = x.clamp(-1, 1).requires_grad_()  # so x and y are 2 or more apart, and MMD^2 is far from 0
+    data, other = x.detach().clone().requires_grad_(), y.detach().clone().requires_grad_()
     total = 0.0
-    for one, two, sign in ((x, x, 1), (x, other, -2), (other, other, 1)):
+    for one, two, sign in ((data, data, 1), (data, other, -2), (other, other, 1)):
         total = total + sign * torch.exp(-(one[:, None] - two[None]).square().sum(2) / (2 * sigma**2)).mean()
     total.sqrt().backward()
     got = root_mmd(x, y, sigma)
     got.backward()
     torch.testing.assert_close(got.detach(), total.detach().sqrt(), rtol=1e-4, atol=1e-7)
     torch.testing.assert_close(y.grad, other.grad, rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(x.grad, data.grad, rtol=1e-3, atol=1e-6)
+    x = x.detach()
     # Points so far apart that k is exactly 0 between them, and MMD² exactly 0.
     apart = 100.0 * torch.arange(4, dtype=torch.float64)[:, None] + x[:1]
     for one, two in ((x, x), (x, x.flip(0)), (apart, apart)):
@@ -787,10 +807,21 @@ for seed, n, m, rate in ((3, 6, 9, 0.3), (4, 5, 2, 1.0)):
     got = gmmn_step(net, data, noise, 3.0, rate)
     assert torch.equal(data, kept[0]), "changed what it was given"
     assert torch.equal(noise, kept[1]), "changed what it was given"
-    assert not got.requires_grad
+    assert not getattr(got, "requires_grad", False)
     assert abs(float(got) - float(root.detach())) < 1e-4
     for weight, before, slope in zip(net.parameters(), ours.parameters(), slopes, strict=True):
         torch.testing.assert_close(weight.detach(), (before - rate * slope).detach(), rtol=1e-3, atol=1e-5)
+net = checks.small_generator(checks.fresh(15))
+noise = 2 * torch.rand(8, 3, generator=draws, dtype=torch.float64) - 1
+data, ours = net(noise).detach() + 0.025, copy.deepcopy(net)  # near, in units of a small width: a steep root
+samples = ours(noise)
+total = 0.0
+for one, two, sign in ((data, data, 1), (data, samples, -2), (samples, samples, 1)):
+    total = total + sign * torch.exp(-(one[:, None] - two[None]).square().sum(2) / (2 * 0.05**2)).mean()
+slopes = torch.autograd.grad(total.sqrt(), list(ours.parameters()))
+gmmn_step(net, data, noise, 0.05, 0.1)
+for weight, before, slope in zip(net.parameters(), ours.parameters(), slopes, strict=True):
+    torch.testing.assert_close(weight.detach(), (before - 0.1 * slope).detach(), rtol=1e-3, atol=1e-5)
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -896,7 +927,9 @@ for seed, t, m, d, sigmas, far in (
             top = max(powers)
             total = top + math.log(sum(math.exp(power - top) for power in powers) / m)
             expected[i, j] = total - d / 2 * math.log(2 * math.pi * sigma**2)
-    torch.testing.assert_close(got, expected, rtol=1e-8, atol=1e-7)
+    torch.testing.assert_close(got, expected, rtol=1e-6, atol=1e-6)
+    doubled = parzen(x, samples.repeat(2, 1), sigmas)
+    torch.testing.assert_close(doubled, expected, rtol=1e-6, atol=1e-6, msg="every sample twice: the same density")
 ### END HIDDEN TESTS
 
 # %% nbgrader={"grade": true, "grade_id": "parzen-others", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
@@ -918,6 +951,8 @@ for seed, m, d, sigmas in ((3, 6, 2, [0.2, 1.0]), (4, 2, 1, [0.5]), (5, 7, 5, [0
             mean += (top + math.log(sum(math.exp(power - top) for power in powers) / (m - 1))) / m
         mean -= d / 2 * math.log(2 * math.pi * sigma**2)
         assert abs(float(got[i]) - mean) < 1e-7 * max(1.0, abs(mean))
+lonely = leave_one_out(torch.tensor([[0.0], [1e6], [3e6]], dtype=torch.float64), [1.0])
+assert abs(float(lonely[0]) / -1e12 - 1) < 1e-7, "never itself, however far the others are"
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -972,4 +1007,4 @@ with checks.when_done("Task 7"):
 #
 # (b) A very small loss that soon compares means only: samples with the right mean image, and a wrong or no spread. [1 point]
 #
-# (c) A mixture of widths about the median distance (or codes in place of pixels); report the unbiased MMD² on test images, which is 0 on average where the laws are equal. [1 point]
+# (c) A mixture of widths about the median distance (of pixels, or of codes); report the unbiased MMD² *with these widths* on test images, which is 0 on average where the laws are equal. (With the old width it would be 0 for any samples.) [1 point]

@@ -78,6 +78,7 @@ OF_MUTANTS = [
     ("root", "the bare root", "the root is taken of 0 somewhere, even if torch.where discards it afterwards; make its argument safe first."),
     ("root", "the larger of it and 0", "make its argument safe first."),
     ("root", "chosen after the root", "make its argument safe first."),
+    ("root", "a constant 0", "the root has no graph where the samples are equal"),
     ("root", "not the root", "MMD² itself; its root is asked."),
     ("root", "detached", "the root has no slope in y. Likely mistake: .detach(), .item() or no_grad."),
     ("root", "half forgotten", "the exponent is divided by σ²; it is 2σ²."),
@@ -101,6 +102,7 @@ OF_MUTANTS = [
     ("parzen", "others: summed", "a sum over the samples; their mean is asked."),
 ]  # fmt: skip
 
+SECOND = "second = x.T @ x / len(x) - y.T @ y / len(y)"
 LENGTHS = "return 2 * c * first.square().sum() + second.square().sum()"
 EXP = "p * torch.exp(-squares / (2 * s**2))"
 FIRST = "first = (xx.sum() - xx.trace()) / (n * (n - 1))"
@@ -118,6 +120,18 @@ HEAPS = "heaps = torch.logsumexp(-squares / (2 * width[..., None] ** 2), dim=2)"
 
 # Mistakes with a hint of their own, as changes of the reference solution: (task, (old, new), …, hint).
 FURTHER = [
+    ("quadratic", ("math.sqrt(2 * c) * x", "math.sqrt(c) * x"), "the columns x_i have the root of c as their factor; it is the root of 2c."),
+    ("quadratic", (SECOND, "second = torch.cov(x.T) - torch.cov(y.T)"), "S is the mean of x xᵀ as it is; torch.cov subtracts the mean and divides by N - 1."),
+    ("quadratic", (SECOND, SECOND.replace("len(x)", "(len(x) - 1)").replace("len(y)", "(len(y) - 1)")), "S is divided by N - 1; it is a mean over N."),
+    ("quadratic", (LENGTHS, LENGTHS.replace("second.square()", "second.triu().square()")), "each product of two coordinates counts once; in S it stands twice."),
+    ("quadratic", (LENGTHS, LENGTHS.replace("return ", "return float(") + ")"), "is a float; a tensor is asked."),
+    ("estimates", ("first - across + last", "first - 2 * (xy.sum() - xy.diagonal().sum()) / (n * m - min(n, m)) + last"), "x_i and y_i are two different points; no pair is left out of the middle sum."),
+    ("estimates", (DISTANCES, "distances = torch.cat([nn.functional.pdist(x), nn.functional.pdist(y)]).sort().values"), "only pairs within x and within y; the pool has pairs of an x and a y."),
+    ("estimates", (WIDTHS, "return torch.tensor(factors, dtype=x.dtype) * middle(distances.square()).sqrt()"), "the root of the median of the squares; between two middle ones that is another number."),
+    ("estimates", ("apart = distances[distances > 0]", "apart = distances[:0]"), "d = 1 only if all distances are 0; here some are not."),
+    ("estimates", (WIDTHS, "return torch.tensor(factors) * median"), "torch.tensor(...) without dtype=x.dtype is float32."),
+    ("slope", (FORCES, FORCES.replace("2 /", "4 /")), "twice too much: the 1/(2a) inside cancels the 2 of the square."),
+    ("slope", (FORCES, FORCES.replace("2 /", "1 /")), "half of it: the kernels are summed, not averaged, and no other 2 is lost."),
     ("quadratic", ("torch.where(i == j, 1, 2)", "torch.where(i == j, 2, 2)"), "the squares x_i² have the root of 2 as well; they occur once."),
     ("quadratic", ("math.sqrt(2 * c) * x", "x"), "the columns x_i lack their factor, the root of 2c."),
     ("quadratic", ("math.sqrt(2 * c) * x", "2 * c * x"), "the columns x_i have the factor 2c; its root is to be."),

@@ -25,6 +25,16 @@ quadratic = Task(
             ("i, j = torch.triu_indices(d, d)", "i, j = torch.tensor([[0, 0, 0, 1, 1, 2], [0, 1, 2, 1, 2, 2]])")
         ),
         "float64 comes back": Edit(("often.sqrt() *", "often.double().sqrt() *")),
+        "features of all points together": """
+def quadratic_features(x, c):
+    n, d = x.shape
+    values, vectors = torch.linalg.eigh((c + x @ x.T) ** 2)
+    return torch.nn.functional.pad(vectors * values.clamp(min=0).sqrt(), (0, 1 + d + d * (d + 1) // 2 - n))
+
+
+def mmd2_by_moments(x, y, c):
+    return 2 * c * (x.mean(0) - y.mean(0)).square().sum() + (x.T @ x / len(x) - y.T @ y / len(y)).square().sum()
+""",
         "moments: covariances": Edit((SECOND, "second = x.T.cov(correction=0) - y.T.cov(correction=0)")),
         "moments: from the table of kernel values": Edit(
             (LENGTHS, "k = lambda a, b: ((c + a @ b.T) ** 2).mean()\n    return k(x, x) - 2 * k(x, y) + k(y, y)")
@@ -92,6 +102,16 @@ estimates = Task(
             (
                 "squares = (a[:, None] - b[None]).square().sum(2)",
                 "squares = a.square().sum(1)[:, None] - 2 * a @ b.T + b.square().sum(1)",
+            )
+        ),
+        "cut off at 0": Edit(
+            ("return biased, first - across + last", "return biased, (first - across + last).clamp(min=0)")
+        ),
+        "widths: the lower median says whether it is 0": Edit(("if median == 0:", "if torch.median(distances) == 0:")),
+        "widths: distances by matrix products": Edit(
+            (
+                DISTANCES,
+                "z = torch.cat([x, y])\n    i, j = torch.triu_indices(len(z), len(z), offset=1)\n    distances = torch.cdist(z, z)[i, j].sort().values",
             )
         ),
         "widths: lower median": Edit((MIDDLE, "return ordered[(k - 1) // 2]")),
@@ -192,6 +212,7 @@ linear = Task(
         "test: two-sided": Edit((TAIL, "return estimate, error, torch.erfc((estimate / error).abs() / math.sqrt(2))")),
         "test: lower tail": Edit((TAIL, TAIL.replace("erfc(", "erfc(-"))),
         "test: no root of 2": Edit((TAIL, TAIL.replace(" / math.sqrt(2)", ""))),
+        "test: small errors count as 0": Edit(("if error == 0:", "if error < 1e-5:")),
         "test: 0/0": Edit(("if error == 0:", "if error < 0:")),
         "test: 0 wherever the error is 0": Edit(("(estimate <= 0).to(h)", "torch.zeros_like(error)")),
     },
@@ -272,6 +293,9 @@ permutation = Task(
         "p: added above only": Edit((SHARES, SHARES.replace("(1 + deals)", "deals"))),
         "p: ties do not count": Edit((EACH, EACH.replace(">=", ">").replace("- 1e-9", "+ 1e-9"))),
         "p: rounding forgotten": Edit((EACH, EACH.replace(" - 1e-9", "")), (TOGETHER, TOGETHER.replace(" - 1e-9", ""))),
+        "p: more than rounding": Edit(
+            (EACH, EACH.replace("1e-9", "1e-6")), (TOGETHER, TOGETHER.replace("1e-9", "1e-6"))
+        ),
         "p: the smallest": Edit((SHARES, "p = (1 + each.to(values)) / (1 + deals)\n    return p, p.min()")),
         "p: Bonferroni": Edit(
             (SHARES, "p = (1 + each.to(values)) / (1 + deals)\n    return p, (len(p) * p.min()).clamp(max=1)")
@@ -381,6 +405,13 @@ root = Task(
         "not the root": Edit((ROOT, "return squared.clamp(min=1e-12)")),
         "detached": Edit((ROOT, ROOT + ".detach()")),
         "half forgotten": Edit(("(2 * sigma**2)", "sigma**2")),
+        "detached from the data": Edit((SQUARED, "x = x.detach()\n    " + SQUARED)),
+        "a constant 0": Edit(
+            (ROOT, "return squared.sqrt() if squared > 1e-10 else torch.zeros_like(squared).detach()")
+        ),
+        "step: cut to length 1": Edit(
+            (SLOPES, SLOPES + "\n    rate = rate / max(1.0, float(torch.stack([s.norm() for s in slopes]).norm()))")
+        ),
         "step: uphill": Edit((DOWN, "weight.add_(rate * slope)")),
         "step: not in place": Edit((DOWN, "weight = weight - rate * slope")),
         "step: of the square": Edit((SLOPES, "slopes = torch.autograd.grad(root**2, weights)")),
@@ -465,6 +496,13 @@ parzen = Task(
         "volume missing": Edit((DENSITY, "return heaps - math.log(len(samples))")),
         "no half": Edit((HEAPS, HEAPS.replace("2 * width[..., None]", "width[..., None]"))),
         "transposed": Edit((DENSITY, "return (" + DENSITY.removeprefix("return ") + ").T")),
+        "the nearest sample where all vanish": Edit(
+            (
+                HEAPS,
+                "powers = -squares / (2 * width[..., None] ** 2)\n    heaps = powers.exp().sum(2).log()\n    heaps = torch.where(heaps.isinf(), powers.amax(2), heaps)",
+            )
+        ),
+        "others: itself, 1e9 away": Edit((ITSELF, ITSELF.replace("math.inf", "1e9"))),
         "others: itself too": Edit((ITSELF, "pass"), (OTHERS, "math.log(len(samples))")),
         "others: itself, M - 1": Edit((ITSELF, "pass")),
         "others: underflow": Edit(
