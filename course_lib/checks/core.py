@@ -126,6 +126,19 @@ def expect_shape(
         raise CheckFailed(f"{name} has shape {got}, expected {shape}." + (f" Likely mistake: {hint}." if hint else ""))
 
 
+def expect_tensor(name: str, value: Any, dtype: torch.dtype = torch.float64) -> None:
+    """Fail unless `value` is a tensor of this dtype, where hidden tests rely on it. None is left to `expect_shape`."""
+    if value is None:
+        return
+    if not isinstance(value, torch.Tensor):
+        raise CheckFailed(f"{name} is a {type(value).__name__}; a tensor is asked.")
+    if value.dtype != dtype:
+        raise CheckFailed(
+            f"{name} has the dtype {value.dtype}; {dtype} is asked. Likely mistake: torch.tensor(…), torch.ones(N) or "
+            "torch.zeros(N) without dtype=x.dtype is float32."
+        )
+
+
 def expect_close(
     name: str,
     value: Any,

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from course_lib.checks.core import draw, expect, expect_close, expect_shape, parts_of, unchanged, visible
+from course_lib.checks.core import draw, expect, expect_close, expect_shape, expect_tensor, parts_of, unchanged, visible
 from course_lib.checks.core import fresh as fresh  # for the hidden tests
 from course_lib.checks.core import when_done as when_done  # for the cells that only show something
 
@@ -35,16 +35,6 @@ def _squares(x: Tensor, y: Tensor) -> Tensor:
 
 def _gauss(x: Tensor, y: Tensor, sigma: float) -> Tensor:
     return torch.exp(-_squares(x, y) / (2 * sigma**2))
-
-
-def _as_asked(name: str, value: Any, x: Tensor) -> None:
-    """The sheet's rule: a result is a tensor with the dtype of x. The hidden tests need it, so say it here."""
-    expect(isinstance(value, Tensor), f"{name} is a {type(value).__name__}; a tensor is asked.")
-    expect(
-        value.dtype == x.dtype,
-        f"{name} has the dtype {value.dtype}, that of x is {x.dtype}. Likely mistake: torch.tensor(...) without "
-        "dtype=x.dtype is float32.",
-    )
 
 
 # ------------------------------------------------------------------------------------------ task 1
@@ -77,7 +67,7 @@ def check_quadratic_features(quadratic_features: Callable[..., Any]) -> None:
     given = x.clone()
     got = quadratic_features(given, c)
     expect_shape("the table of features", got, (4, 10), shapes)
-    _as_asked("the table of features", got, x)
+    expect_tensor("the table of features", got, x.dtype)
     expect_close("the table of inner products φ(x)ᵀφ(y)", got @ got.T, (c + inner) ** 2, mistakes=wrong)
     unchanged("quadratic_features", {"x": x}, {"x": given})
 
@@ -110,7 +100,7 @@ def check_mmd2_by_moments(mmd2_by_moments: Callable[..., Any]) -> None:
     got = mmd2_by_moments(*given, c)
     expect_shape("MMD²", got, (), {(3,): "the coordinates are not summed"})
     expect_close("MMD²", got, 2 * c * first + second, mistakes=wrong)
-    _as_asked("MMD²", got, x)
+    expect_tensor("MMD²", got, x.dtype)
     unchanged("mmd2_by_moments", {"x": x, "y": y}, {"x": given[0], "y": given[1]})
 
 
@@ -173,8 +163,8 @@ def check_estimates(estimates: Callable[..., Any]) -> None:
     got = parts_of("estimates", estimates(*given, sigmas, shares), 2)
     expect_close("the biased MMD²", got[0], square(right), mistakes=wrong)
     expect_close("the unbiased MMD²", got[1], unbiased, mistakes=wrong_unbiased)
-    _as_asked("the biased MMD²", got[0], x)
-    _as_asked("the unbiased MMD²", got[1], x)
+    expect_tensor("the biased MMD²", got[0], x.dtype)
+    expect_tensor("the unbiased MMD²", got[1], x.dtype)
     unchanged("estimates", {"x": x, "y": y}, {"x": given[0], "y": given[1]})
     x, y = (4096 + (64 * draw(seed, 30, 2)).round() / 64 for seed in (5, 6))  # exact in float32
     right = square(tables(x, y, usual, shares))
@@ -214,7 +204,7 @@ def check_median_widths(median_widths: Callable[..., Any]) -> None:
     got = median_widths(*given, factors)
     expect_shape("the list of widths", got, (2,), {(): "the factors are missing"})
     expect_close("the list of widths", got, f * middle(pairs), mistakes=wrong)
-    _as_asked("the list of widths", got, x)
+    expect_tensor("the list of widths", got, x.dtype)
     unchanged("median_widths", {"x": x, "y": y}, {"x": given[0], "y": given[1]})
     pool[:6] = pool[0].clone()
     apart = nn.functional.pdist(pool)
@@ -262,7 +252,7 @@ def check_pair_values(pair_values: Callable[..., Any]) -> None:
     expect_shape("the list of terms", got, (3,), shapes)
     expect_close("the list of terms", got, own - mixed, mistakes=wrong)
     expect(used <= 12, f"k was called on {used} rows; 4n = 12 are enough.")
-    _as_asked("the list of terms", got, x)
+    expect_tensor("the list of terms", got, x.dtype)
     unchanged("pair_values", {"x": x, "y": y}, {"x": given[0], "y": given[1]})
 
 
@@ -348,7 +338,7 @@ def check_dealt_mmd2(dealt_mmd2: Callable[..., Any]) -> None:
     got = dealt_mmd2(given[0], n, given[1])
     expect_shape("the table of MMD²", got, (2, 5), shapes)
     expect_close("the table of MMD²", got, right, mistakes=wrong)
-    _as_asked("the table of MMD²", got, K)
+    expect_tensor("the table of MMD²", got, K.dtype)
     unchanged("dealt_mmd2", {"K": K, "deals": deals}, {"K": given[0], "deals": given[1]})
 
 
@@ -446,7 +436,7 @@ def check_mmd2_slope(mmd2_slope: Callable[..., Any]) -> None:
         raise
     expect_shape("the slope", got, (4, 2), {(2,): "the points are summed; each y has a slope of its own"})
     expect_close("the slope", got, expected, mistakes=wrong)
-    _as_asked("the slope", got, x)
+    expect_tensor("the slope", got, x.dtype)
     unchanged("mmd2_slope", {"x": x, "y": y}, {"x": given[0], "y": given[1]})
 
 
@@ -584,7 +574,7 @@ def check_parzen(parzen: Callable[..., Any]) -> None:
     got = parzen(*given, sigmas)
     expect_shape("the table of log densities", got, (2, 3), shapes)
     expect_close("the table of log densities", got, heaps - math.log(5) - volume, mistakes=wrong)
-    _as_asked("the table of log densities", got, x)
+    expect_tensor("the table of log densities", got, x.dtype)
     unchanged("parzen", {"x": x, "samples": samples}, {"x": given[0], "samples": given[1]})
     far = torch.as_tensor(parzen(x + 1000.0, samples, [0.4]))
     expect(
@@ -625,7 +615,7 @@ def check_leave_one_out(leave_one_out: Callable[..., Any]) -> None:
     got = leave_one_out(given, sigmas)
     expect_shape("the list of means", got, (2,), {(2, 6): "the mean over the samples is missing"})
     expect_close("the list of means", got, others.mean(1) - math.log(5) - volume, mistakes=wrong)
-    _as_asked("the list of means", got, samples)
+    expect_tensor("the list of means", got, samples.dtype)
     unchanged("leave_one_out", {"samples": samples}, {"samples": given})
     samples[1] = samples[0].clone()
     apart = powers(samples)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from course_lib.checks.core import draw, expect, expect_close, expect_shape, parts_of, unchanged, visible
+from course_lib.checks.core import draw, expect, expect_close, expect_shape, expect_tensor, parts_of, unchanged, visible
 from course_lib.checks.core import fresh as fresh  # for the hidden tests
 from course_lib.checks.core import when_done as when_done  # for the cells that only show something
 
@@ -63,6 +63,7 @@ def check_shifted_gram(shifted_gram: Callable[..., Any]) -> None:
     shapes = {(3, 3): "the images are averaged too; one matrix for each image"}
     given = F.clone()
     got = shifted_gram(given, shift)
+    expect_tensor("G(δ)", got)
     expect_shape("G(δ)", got, (2, 3, 3), shapes)
     expect_close("G(δ)", got, expected, mistakes=wrong)
     unchanged("shifted_gram", {"F": F}, {"F": given})
@@ -110,6 +111,7 @@ def check_shifted_gram_slope(shifted_gram_slope: Callable[..., Any]) -> None:
         "4 in place of 2: the two roles are already added": 2 * expected,
     }
     got = tried(shift)
+    expect_tensor("the slope", got)
     expect_shape("the slope", got, (2, 3, 4, 5))
     expect_close("the slope", got, expected, mistakes=wrong)
     for shift in ((-2, 1), (0, 0)):
@@ -153,6 +155,7 @@ def check_adain(adain: Callable[..., Any]) -> None:
     shapes = {(2, 3, 3, 2): "the style was moved; the content is asked"}
     given = {"F": F.clone(), "S": S.clone()}
     got = adain(given["F"], given["S"], eps)
+    expect_tensor("F'", got)
     expect_shape("F'", got, (2, 3, 4, 5), shapes)
     expect_close("F'", got, moved(), mistakes=wrong)
     unchanged("adain", {"F": F, "S": S}, given)
@@ -188,6 +191,7 @@ def check_nearest_maps(nearest_maps: Callable[..., Any]) -> None:
     shapes = {(2, 3, 12): "the places are still in one row; the shape of F is asked"}
     given = {"F": F.clone(), "wanted": wanted.clone()}
     got = nearest_maps(given["F"], given["wanted"])
+    expect_tensor("F'", got)
     expect_shape("F'", got, (2, 3, 3, 4), shapes)
     found = torch.as_tensor(got).flatten(2)
     expect_close(
@@ -232,16 +236,19 @@ def some_pairs(seed: int, pairs: int, count: int, size: int) -> tuple[Tensor, Te
 def some_lines(seed: int, count: int) -> tuple[Callable[[Tensor], tuple[Tensor, Tensor]], Tensor, Tensor]:
     """A function of steps (count,) that returns values and slopes, and both at 0: parabolas of very different widths.
 
-    Of five, the second falls for ever, the third has no value (NaN) beyond some step, the fourth is a power of four,
-    and the fifth is lower at t = 1 than at 0, but by less than the ten thousandth part of what its slope promises.
+    Of seven, the second falls for ever, the third has no value (NaN) beyond some step, the fourth is a power of four,
+    the fifth is lower at t = 1 than at 0, but by less than the ten thousandth part of what its slope promises, the
+    sixth is low enough at t = 1/2 by a little, and the seventh is a valley with two straight sides, hit by few steps.
     """
     draws = torch.Generator().manual_seed(seed)
     value = torch.randn(count, generator=draws, dtype=torch.float64)
     slope = -0.1 - torch.rand(count, generator=draws, dtype=torch.float64)
     curve = 10 ** (5 * torch.rand(count, generator=draws, dtype=torch.float64) - 2.5)
     wall = 3 * torch.rand(count, generator=draws, dtype=torch.float64)
-    kind = torch.arange(count) % 5
+    kind = torch.arange(count) % 7
     curve = torch.where(kind == 4, -slope * (1 - 5e-5), curve)
+    curve = torch.where(kind == 5, -slope * 2 * (1 - 1.4e-4), curve)
+    floor = 1.1 + wall / 2
 
     def line(t: Tensor) -> tuple[Tensor, Tensor]:
         t = t.to(value)
@@ -249,6 +256,9 @@ def some_lines(seed: int, count: int) -> tuple[Callable[[Tensor], tuple[Tensor, 
         bend = torch.where(kind == 1, 0, curve)
         values = value + slope * t + bend * t**power
         slopes = slope + power * bend * t ** (power - 1)
+        behind = (t - floor).clamp(min=0)
+        values = torch.where(kind == 6, value + slope * t - 10 * slope * behind, values)
+        slopes = torch.where(kind == 6, torch.where(behind > 0, -9 * slope, slope), slopes)
         return torch.where((kind == 2) & (t > wall), torch.nan, values), slopes
 
     return line, value, slope
@@ -301,6 +311,7 @@ def check_direction(direction: Callable[..., Any]) -> None:
 
     given = {"g": g.clone(), "moves": moves.clone(), "turns": turns.clone()}
     got = direction(*given.values())
+    expect_tensor("the direction", got)
     expect_shape("the direction", got, (2, 5))
     expect_close("the direction", got, expected, mistakes=mistakes)
     unchanged("direction", {"g": g, "moves": moves, "turns": turns}, given)
@@ -316,6 +327,21 @@ def check_direction(direction: Callable[..., Any]) -> None:
             "a pair with sᵀy below 0 counts, too": _dense(g, moves, turns, "all count"),
             "gamma comes from a pair that does not count": _gamma_of_any(g, moves, turns),
         },
+    )
+    small = 1e-6 * moves[:, :1], 1e-6 * turns[:, :1]
+    expect_close(
+        "the direction where all moves and turns are a million times smaller",
+        direction(g[:1], *small),
+        _dense(g[:1], *small),
+        mistakes=lambda: {"sᵀy is compared with a fixed number; with 10⁻¹⁰ yᵀy is asked": -g[:1]},
+    )
+    s, y = moves[-1:, :1], turns[-1:, :1]
+    y = y - (s * y).sum() / (s * s).sum() * s
+    y = y + 1e-12 * (y * y).sum() / (s * s).sum() * s
+    expect_close(
+        "the direction where the only pair has sᵀy = 10⁻¹² yᵀy, so that it does not count",
+        direction(g[:1], s, y),
+        -g[:1],
     )
     expect_close("the direction without pairs", direction(g, moves[:0], turns[:0]), -g)
 
@@ -350,7 +376,7 @@ def _searched(
     for _ in range(tries):
         values, slopes = line(t)
         least = 0 if how == "only lower" else 1e-4
-        enough = values <= value + least * t * slope
+        enough = values <= value + least * (1 if how == "no t" else t) * slope
         if how == "NaN":
             enough |= values.isnan()
         flat = slopes.abs() <= 0.9 * slope.abs() if how == "strong" else slopes >= 0.9 * slope
@@ -384,6 +410,7 @@ def check_wolfe(wolfe: Callable[..., Any]) -> None:
     ways = {
         "the second condition is missing": "Armijo",
         "lower than φ(0) is not low enough; the slope has a say, by 10⁻⁴": "only lower",
+        "the 10⁻⁴ φ'(0) of the first condition is to be multiplied by t": "no t",
         "a value of NaN is not low enough": "NaN",
         "flat enough means a slope of at least 0.9 φ'(0), not at most": "steep",
         "the second condition bounds |φ'|; here a positive slope is flat enough": "strong",
@@ -397,6 +424,7 @@ def check_wolfe(wolfe: Callable[..., Any]) -> None:
     def mistakes() -> dict[str, Tensor]:
         return {text: _searched(line, value, slope, 20, how).nan_to_num(-1) for text, how in ways.items()}
 
+    expect_tensor("t", got)
     expect_shape("t", got, (8,))
     expect_close("t (NaN as -1)", torch.as_tensor(got).nan_to_num(-1), expected, mistakes=mistakes)
     unchanged("wolfe", {"value": value, "slope": slope}, given)
@@ -454,6 +482,7 @@ def check_sliced(sliced: Callable[..., Any]) -> None:
     }
     given = {"f": f.clone(), "g": g.clone(), "directions": w.clone()}
     got = sliced(*given.values())
+    expect_tensor("W²", got)
     expect_shape("W²", got, (5,), shapes)
     expect_close("W²", got, expected, mistakes=wrong)
     unchanged("sliced", {"f": f, "g": g, "directions": w}, given)
@@ -498,6 +527,7 @@ def check_transfer(transfer: Callable[..., Any]) -> None:
     }
     given = {"f": f.clone(), "g": g.clone(), "bases": bases.clone()}
     got = transfer(*given.values())
+    expect_tensor("the new f", got)
     expect_shape("the new f", got, (3, 7))
     expect_close(
         "the new f",
@@ -645,6 +675,18 @@ def check_reaches(reaches: Callable[..., Any]) -> None:
             pair == expected,
             f"input {j} of 20 reaches {pair}, expected {expected}." + (f" Likely mistake: {hint}." if hint else ""),
         )
+    got = reaches([("conv", 1, 2, 0), ("conv", 3, 1, 1)], 9, 5)
+    expect(
+        got is None,
+        f"nobody reads input 5 in the first layer, and {got!r} came; None is asked. Likely mistake: whether nothing is "
+        "left is looked at behind the last layer only.",
+    )
+    got = reaches([("conv", 3, 1, 1), ("conv", 1, 2, 0)], 9, 4)
+    expect(
+        got is not None and tuple(got) == (2, 2),
+        f"input 4 reaches 3, 4 and 5, and then (2, 2), since output 2 reads 4; {got!r} came. Likely mistake: only the "
+        "ends 3 and 5 are followed.",
+    )
     got = reaches([("conv", 2, 3, 0), ("up", 2)], 9, 5)
     expect(got is None, f"with a filter of 2 and a stride of 3 nobody reads input 5, and {got!r} came. None is asked.")
 
@@ -713,6 +755,7 @@ def check_layer_errors(layer_errors: Callable[..., Any]) -> None:
     }
     given, leaf = x.clone(), x.clone().requires_grad_()
     got = layer_errors(net, list(taken), given, wanted)
+    expect_tensor("the table of errors", got)
     expect_shape("the table of errors", got, (3, 2), shapes)
     expect_close("the table of errors", got, squared / size, mistakes=wrong)
     unchanged("layer_errors", {"x": x}, {"x": given})
@@ -762,6 +805,7 @@ def check_equal_pull(equal_pull: Callable[..., Any]) -> None:
     }
     given = x.clone()
     got = equal_pull(net, list(taken), given, wanted)
+    expect_tensor("the table of weights", got)
     expect_shape("the table of weights", got, (3, 2), shapes)
     expect_close("the table of weights", got, shared(1 / length), mistakes=wrong)
     unchanged("equal_pull", {"x": x}, {"x": given})
@@ -771,6 +815,10 @@ def check_equal_pull(equal_pull: Callable[..., Any]) -> None:
         and all(torch.equal(a, b) for a, b in zip(kept, net.parameters(), strict=True)),
         "equal_pull has left gradients in the net's weights. Likely mistake: loss.backward() fills every .grad there "
         "is; torch.autograd.grad(loss, x) gives the slope in x alone.",
+    )
+    expect(
+        all(weight.requires_grad for weight in net.parameters()) and not any(m._forward_hooks for m in net.modules()),
+        "equal_pull has left the net changed: a weight's requires_grad, or a hook. Put back what you change.",
     )
     dark = small_maps(43, positive=True)
     texture = draw(44, 1, 2, 8, 8).abs()
@@ -843,6 +891,7 @@ def check_average_precisions(average_precisions: Callable[..., Any]) -> None:
 
     given = {"distances": distances.clone(), "labels": labels.clone()}
     got = average_precisions(*given.values())
+    expect_tensor("the list of precisions", got)
     expect_shape("the list of precisions", got, (10,), {(): "the mean over the askers; one number for each"})
     expect_close(
         "the list of precisions (nan as -1)",

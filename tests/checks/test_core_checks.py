@@ -17,6 +17,7 @@ from course_lib.checks.core import (
     drawn_afresh,
     expect_close,
     expect_shape,
+    expect_tensor,
     fresh,
     parts_of,
     unchanged,
@@ -151,3 +152,13 @@ def test_an_argument_that_was_changed_is_named() -> None:
     given["y"] += 1
     with pytest.raises(CheckFailed, match="f changed the y"):
         unchanged("f", before, given)
+
+
+def test_a_result_that_hidden_tests_take_for_a_tensor_must_be_one():
+    expect_tensor("y", torch.ones(2, dtype=torch.float64))
+    expect_tensor("y", torch.ones(2), torch.float32)
+    expect_tensor("y", None)  # which expect_shape has a sentence for
+    with pytest.raises(CheckFailed, match=r"y is a list; a tensor is asked\."):
+        expect_tensor("y", [1.0])
+    with pytest.raises(CheckFailed, match=r"y has the dtype torch.float32; torch.float64 is asked.*dtype=x.dtype"):
+        expect_tensor("y", torch.ones(2))

@@ -129,7 +129,7 @@ FURTHER = [
     ("estimates", (DISTANCES, "distances = torch.cat([nn.functional.pdist(x), nn.functional.pdist(y)]).sort().values"), "only pairs within x and within y; the pool has pairs of an x and a y."),
     ("estimates", (WIDTHS, "return torch.tensor(factors, dtype=x.dtype) * middle(distances.square()).sqrt()"), "the root of the median of the squares; between two middle ones that is another number."),
     ("estimates", ("apart = distances[distances > 0]", "apart = distances[:0]"), "d = 1 only if all distances are 0; here some are not."),
-    ("estimates", (WIDTHS, "return torch.tensor(factors) * median"), "torch.tensor(...) without dtype=x.dtype is float32."),
+    ("estimates", (WIDTHS, "return torch.tensor(factors) * median"), "without dtype=x.dtype is float32."),
     ("slope", (FORCES, FORCES.replace("2 /", "4 /")), "twice too much: the 1/(2a) inside cancels the 2 of the square."),
     ("slope", (FORCES, FORCES.replace("2 /", "1 /")), "half of it: the kernels are summed, not averaged, and no other 2 is lost."),
     ("quadratic", ("torch.where(i == j, 1, 2)", "torch.where(i == j, 2, 2)"), "the squares x_i² have the root of 2 as well; they occur once."),

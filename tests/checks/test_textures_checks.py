@@ -163,6 +163,9 @@ FURTHER = [
     ("moved", ("math.sqrt(flat.shape[2]) * A @ (U @ Vt)", "math.sqrt(flat.shape[2]) * (U @ Vt)"), "Q alone, without the root A."),
     ("lbfgs", ("return torch.where(done, t, low)", "return t.max()"), "t has shape (), expected (8,)."),
     ("lbfgs", ("values, slopes = line(t)", "values, slopes = line(t.max())"), "what `line` is called with has shape (), expected (8,)."),
+    ("lbfgs", ("enough = values <= value + 1e-4 * t * slope", "enough = values <= value + 1e-4 * slope"), "the 10⁻⁴ φ'(0) of the first condition is to be multiplied by t."),
+    ("lbfgs", ("counts = products > 1e-10 * squares", "counts = products > 1e-3"), "sᵀy is compared with a fixed number; with 10⁻¹⁰ yᵀy is asked."),
+    ("lbfgs", ("t, low, high = torch.ones_like(value), torch.zeros_like(value), torch.full_like(value, math.inf)", "t, low, high = torch.ones(8), torch.zeros(8), torch.full((8,), math.inf)"), "without dtype=x.dtype is float32."),
     ("sliced", ("for B in bases:", "f -= 0\n    f += 1e-12\n    for B in bases:"), "an operation in place (+=, *=, add_, out=)."),
     ("reach", ("a = max(-((size - 1 - padding - a) // stride), 0)  # rounded up", "a = max(-((-padding - a) // stride), 0)"), ("if a > b:", "if False:"), "the size of the filter is forgotten: windows that begin before the input read it, too."),
     ("reach", ("return a, b", "pass"), "windows that begin before the input read it, too."),
@@ -216,16 +219,19 @@ def test_some_layers_have_all_kinds_of_inputs() -> None:
 
 
 def test_some_lines_need_every_rule() -> None:
-    """Of the five kinds: one is never done, one has no value somewhere, one is lower at 1 and not low enough."""
-    line, value, slope = checks.some_lines(3, 10)
+    """Of seven kinds: one is never done, one has no value somewhere, one is lower at 1 and not low enough, ..."""
+    line, value, slope = checks.some_lines(3, 14)
     assert bool((slope < 0).all())
-    far, _ = line(torch.full((10,), 100.0))
-    assert far.isnan().nonzero()[:, 0].tolist() == [2, 7]
-    values, _ = line(torch.ones(10))
-    assert bool((values < value)[[4, 9]].all())
-    assert not bool((values <= value + 1e-4 * slope)[[4, 9]].any())
+    far, _ = line(torch.full((14,), 100.0))
+    assert far.isnan().nonzero()[:, 0].tolist() == [2, 9]
+    values, _ = line(torch.ones(14))
+    assert bool((values < value)[[4, 11]].all())
+    assert not bool((values <= value + 1e-4 * slope)[[4, 11]].any())
     t = checks._searched(line, value, slope, 6)
-    assert t[1] == t[6] == 2.0**5
+    assert t[1] == t[8] == 2.0**5
+    assert t[5] == t[12] == 0.5  # would not be low enough without the t in 1e-4 * t * slope
+    halves = checks._searched(line, value, slope, 20)[[6, 13]]
+    assert bool((halves > 1).all()), "low and high must close in on the valley from both sides"
 
 
 def test_some_pairs_count() -> None:

@@ -247,6 +247,9 @@ lbfgs = Task(
         "direction: counts for all or none": Edit(
             (COUNTS, COUNTS + "\n    counts = counts.all(1, keepdim=True).expand_as(counts)")
         ),
+        "direction: all above 0 count": Edit((COUNTS, "counts = products > 0")),
+        "direction: a fixed limit": Edit((COUNTS, "counts = products > 1e-10")),
+        "direction: a hundredth is the limit": Edit((COUNTS, "counts = products > 1e-2 * squares")),
         "direction: negative pairs count": Edit((COUNTS, "counts = products != 0")),
         "direction: gamma of the newest, counting or not": Edit((GAMMA, "gamma = products[-1] / squares[-1]")),
         "direction: NaN for a pair of 0": Edit(
@@ -272,6 +275,17 @@ lbfgs = Task(
         "wolfe: low forgotten": Edit((LOW, "low = torch.where(enough, t, low)"), (GIVEN, "return t * done")),
         "wolfe: goes on to the end": Edit(("if done.all():\n            break", "pass")),
         "wolfe: one try too many": Edit(("range(tries)", "range(tries + 1)")),
+        "wolfe: the first condition without t": Edit((ENOUGH, "enough = values <= value + 1e-4 * slope")),
+        "wolfe: ten times as low": Edit((ENOUGH, ENOUGH.replace("1e-4", "1e-3"))),
+        "wolfe: the geometric middle": Edit(
+            (NEXT, NEXT.replace("(low + high) / 2", "torch.where(low > 0, (low * high).sqrt(), high / 2)"))
+        ),
+        "wolfe: float32": Edit(
+            (
+                "t, low, high = torch.ones_like(value), torch.zeros_like(value), torch.full_like(value, math.inf)",
+                "count = len(value)\n    t, low, high = torch.ones(count), torch.zeros(count), torch.full((count,), math.inf)",
+            )
+        ),
         "wolfe: half the condition": Edit((ENOUGH, ENOUGH.replace("1e-4", "0.5"))),
     },
     right={
@@ -360,9 +374,9 @@ def wolfe(line, value, slope, tries):
 
 SORTED = "a, b = (directions @ f).sort(dim=1).values, (directions @ g).sort(dim=1).values"
 ENDS = "ends = torch.cat([torch.arange(1, n + 1) * m, torch.arange(1, m + 1) * n]).unique()  # of the pieces, times n m"
-MASS = "mass = torch.diff(ends, prepend=torch.zeros(1, dtype=ends.dtype)) / (n * m)"
+MASS = "mass = torch.diff(ends, prepend=torch.zeros(1, dtype=ends.dtype)).to(a) / (n * m)"
 APART = "apart = a[:, (ends - 1) // m] - b[:, (ends - 1) // n]"
-CARRIED = "return apart.square() @ mass.to(apart)"
+CARRIED = "return apart.square() @ mass"
 RANKS = "ranks = (B @ f).argsort(1).argsort(1)"
 PUT = "f = B.T @ (B @ g).sort(1).values.gather(1, ranks)"
 
@@ -435,6 +449,22 @@ def transfer(f, g, bases):
         f = B.T @ p
     return f
 """,
+        "steps and masses in float32": """
+def sliced(f, g, directions):
+    a, b = (directions @ f).sort(1).values, (directions @ g).sort(1).values
+    n, m = a.shape[1], b.shape[1]
+    steps = torch.cat([torch.zeros(1), torch.arange(1, n + 1) / n, torch.arange(1, m + 1) / m]).sort().values
+    middle = (steps[1:] + steps[:-1]) / 2
+    i, j = (middle * n).long().clamp(max=n - 1), (middle * m).long().clamp(max=m - 1)
+    return ((a[:, i] - b[:, j]) ** 2 * steps.diff()).sum(1)
+
+
+def transfer(f, g, bases):
+    for B in bases:
+        order, wanted = (B @ f).argsort(dim=1), (B @ g).sort(dim=1).values
+        f = B.T @ torch.empty_like(f).scatter(1, order, wanted)
+    return f
+""",
         "two pointers": """
 def sliced(f, g, directions):
     n, m = f.shape[1], g.shape[1]
@@ -503,6 +533,44 @@ reach = Task(
             (BEGINS, "a = -((size - 1 - padding - a) // stride)"), (ENDS_AT, "b = (b + padding) // stride")
         ),
         "reaches: never None": Edit((NOBODY, "pass")),
+        "reaches: None asked at the end only": Edit(
+            (NOBODY, "pass"), ("return a, b", "return (a, b) if a <= b else None")
+        ),
+        "reaches: None only where a stride is longer": Edit(
+            (NOBODY, NOBODY.replace("a > b", "a > b and stride > size"))
+        ),
+        "reaches: the ends alone are followed": """
+def sees(layers, length, i):
+    lengths = [length]
+    for layer in layers:
+        n = lengths[-1]
+        lengths.append(n * layer[1] if layer[0] == "up" else (n + 2 * layer[3] - layer[1]) // layer[2] + 1)
+    first = last = i
+    for layer, inside in zip(reversed(layers), reversed(lengths[:-1]), strict=True):
+        if layer[0] == "up":
+            first, last = first // layer[1], last // layer[1]
+        else:
+            first = max(first * layer[2] - layer[3], 0)
+            last = min(last * layer[2] - layer[3] + layer[1] - 1, inside - 1)
+    return first, last
+
+
+def reaches(layers, length, j):
+    if not layers:
+        return j, j
+    kind, size, *rest = layers[0]
+    if kind == "up":
+        a, b, n = j * size, j * size + size - 1, length * size
+    else:
+        stride, padding = rest
+        n = (length + 2 * padding - size) // stride + 1
+        a, b = max(-((size - 1 - padding - j) // stride), 0), min((j + padding) // stride, n - 1)
+        if a > b:
+            return None
+    ends = [reaches(layers[1:], n, end) for end in (a, b)]
+    ends = [end for end in ends if end is not None]
+    return (ends[0][0], ends[-1][1]) if ends else None
+""",
         "reaches: bounded at the end only": Edit(
             (BEGINS, "a = -((size - 1 - padding - a) // stride)"),
             (ENDS_AT, "b = (b + padding) // stride"),
@@ -623,6 +691,11 @@ pull = Task(
             )
         ),
         "weights: a small epsilon": Edit((INVERSE, "inverse = 1 / (length + 1e-2)")),
+        "weights: only above a millionth": Edit(
+            (INVERSE, INVERSE.replace("length > 0,", "length > 1e-6,")),
+            (NONE, NONE.replace("length > 0", "length > 1e-6")),
+        ),
+        "weights: the net stays frozen": Edit((LEAF, "net.requires_grad_(False)\n    " + LEAF)),
         "weights: x changed": Edit((LEAF, "leaf = x.mul_(1.001).detach().clone().requires_grad_()")),
     },
     right={
@@ -709,6 +782,13 @@ precision = Task(
         "values: as many as there are": Edit((FOUND, "found[q] = hits[: int(hits.sum())].double().mean()")),
         "values: mean of 1/rank": Edit((FOUND, "found[q] = (hits / torch.arange(1, len(labels))).sum() / hits.sum()")),
         "values: 0 where alone": Edit((NAN, "found = torch.zeros(len(labels), dtype=torch.float64)")),
+        "values: a diagonal of 1000": Edit(
+            (
+                OTHERS,
+                "others = torch.arange(len(labels)) >= 0\n        row = distances[q].clone()\n        row[q] = 1000",
+            ),
+            (HITS, "hits = (labels[row.argsort()] == labels[q])[:-1]"),
+        ),
         "values: ranks from 0": Edit(
             (SHARES, SHARES.replace("torch.arange(1, len(labels))", "torch.arange(len(labels) - 1).clamp(min=1)"))
         ),
@@ -748,6 +828,19 @@ def by_chance(others, relevant):
     if others == 1:
         return 1.0
     return harmonic / others + (relevant - 1) / (others - 1) * (1 - harmonic / others)
+""",
+        "chance in float32": """
+def average_precisions(distances, labels):
+    far = distances.clone().fill_diagonal_(math.inf)
+    order = far.argsort(dim=1)[:, :-1]
+    hits = labels[order] == labels[:, None]
+    shares = hits.cumsum(1) / torch.arange(1, len(labels))
+    return ((shares * hits).sum(1) / hits.sum(1)).double()
+
+
+def by_chance(others, relevant):
+    i = torch.arange(1, others + 1)
+    return ((1 + (i - 1) * (relevant - 1) / max(others - 1, 1)) / i).mean()
 """,
         "a matrix with infinite diagonal": """
 def average_precisions(distances, labels):
