@@ -127,7 +127,7 @@ def _plain(parts: Sequence[str], stem: str, known: Sequence[str]) -> Found:
     name = stem if stem in known else COPY.sub("", stem)
     if name in known:
         nested = len(parts) == 2 or (len(parts) == 3 and parts[1] == name)
-        return Found("plain", parts[0] if nested else None, name)
+        return Found("plain", (parts[0] or None) if nested else None, name)
     if len(parts) == 1:
         for name in sorted(known, key=len, reverse=True):
             if stem.endswith(f"_{name}") and len(stem) > len(name) + 1:

@@ -116,6 +116,7 @@ PIECES = st.sampled_from(
 
 @given(st.lists(st.lists(PIECES | st.text(max_size=5), max_size=8).map("_".join), min_size=1, max_size=3))
 @example(["x_ada_attempt_2026-02-31-25-00-00_y"])
+@example(["", NAME])  # a folder without a name, as "//" in a ZIP has
 def test_no_name_of_a_file_is_an_error(parts):
     found = read_path([*parts[:-1], f"{parts[-1]}.ipynb"], KNOWN, [NAME])
     assert found.assignment in (None, *KNOWN)
