@@ -461,7 +461,8 @@ for level, expected in ((0.25, 0.0), (0.0, 1.0), (-0.5, 1.0)):
 # %%
 with checks.when_done("Task 3"):
     draws = torch.Generator().manual_seed(SEED)
-    sizes, repeats = [4, 8, 20, 60, 200, 600, 2000], budget.pick(smoke=40, laptop=1000)
+    sizes = [4, 8, 20, 60, 200, *budget.pick(smoke=[], laptop=[600, 2000])]
+    repeats = budget.pick(smoke=40, laptop=1000)
     _, ax = plt.subplots(figsize=(6, 3.2))
     for shift, name in ((0.0, "equal laws"), (0.5, "0.5 apart")):
         shares = []

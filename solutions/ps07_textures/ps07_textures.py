@@ -192,16 +192,17 @@ for seed, shape, shift, dtype in (
 
 # %%
 with checks.when_done("Task 1"):
+    side, shifts = budget.pick(smoke=64, laptop=128), range(0, 41, budget.pick(smoke=2, laptop=1))
     _, axes = plt.subplots(1, 4, figsize=(10.5, 2.7), width_ratios=[1, 1, 1, 2.6])
     for ax, kind in zip(axes, ("bricks", "labyrinth", "straw"), strict=False):
-        x = drawn_texture(kind, 128, generator=torch.Generator().manual_seed(SEED))[None]
+        x = drawn_texture(kind, side, generator=torch.Generator().manual_seed(SEED))[None]
         grey = x.mean(1, keepdim=True)
         grey = grey - grey.mean()
         image_grid(x[..., :48, :48], ax=ax, title=kind)
-        along = [float(shifted_gram(grey, (0, k))) for k in range(41)]
-        axes[3].plot([value / along[0] for value in along], label=kind)
-    axes[3].set(xlabel="moved to the right, pixels", ylabel="G(δ) / G(0)")
-    axes[3].legend()
+        along = [float(shifted_gram(grey, (0, k))) for k in shifts]
+        axes[3].plot(shifts, [value / along[0] for value in along], label=kind)
+    axes[3].set(xlabel="moved to the right, pixels", ylabel="G(δ) / G(0)", ylim=(-0.65, 1.4))
+    axes[3].legend(loc="upper center", ncols=3, fontsize=8)
     plt.show()
 
 # %% [markdown]
