@@ -580,11 +580,11 @@ explore(
 # %%
 from pathlib import Path
 
-from sklearn.datasets import load_sample_image
 from torchvision.models import SqueezeNet1_1_Weights, squeezenet1_1
 from torchvision.transforms.v2 import Normalize
 
 from course_lib.data.hub import data_root, fetched_weights
+from course_lib.data.textures import photographs
 from course_lib.errors import CourseError
 
 
@@ -608,9 +608,7 @@ def squeezenet(download):
 
 large, weights = squeezenet(download=budget.name != "smoke")
 print(f"SqueezeNet 1.1: {weights}")
-photo = (
-    torch.from_numpy(load_sample_image("flower.jpg").copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
-)  # (1, 3, 427, 640)
+photo = photographs()["flower"][None]  # (1, 3, 427, 640)
 side = budget.pick(smoke=64, laptop=96, gpu=160)
 photo = (
     interpolate(photo[..., 20:420, 90:490], size=(side, side), mode="bilinear", antialias=True).clamp(-1, 1).to(device)

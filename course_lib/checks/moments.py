@@ -277,6 +277,7 @@ def check_linear_test(linear_test: Callable[..., Any]) -> None:
             "divided by n where n - 1 is asked": h.std(unbiased=False) / math.sqrt(6),
             "the variance of the mean; its root is asked": error**2,
             "divided by n in place of its root": s / 6,
+            "the variance in place of the deviation": s**2 / math.sqrt(6),
         },
     )
     expect_close(
@@ -443,7 +444,8 @@ def check_mmd2_slope(mmd2_slope: Callable[..., Any]) -> None:
 # ------------------------------------------------------------------------------------------ task 6
 
 
-def _mmd2(x: Tensor, y: Tensor, sigma: float, unbiased: bool = False) -> Tensor:
+def mmd2_by_tables(x: Tensor, y: Tensor, sigma: float, unbiased: bool = False) -> Tensor:
+    """MMD² with a Gaussian kernel from the three tables of its values, with its graph, ()."""
     xx, xy, yy = _gauss(x, x, sigma), _gauss(x, y, sigma), _gauss(y, y, sigma)
     if unbiased:
         n, m = len(x), len(y)
@@ -455,22 +457,24 @@ def _mmd2(x: Tensor, y: Tensor, sigma: float, unbiased: bool = False) -> Tensor:
 def check_root_mmd(root_mmd: Callable[..., Any]) -> None:
     x, y, sigma = draw(16, 4, 2), draw(17, 5, 2) + 2.0, 0.8
     wrong = {
-        "MMD² itself; its root is asked": _mmd2(x, y, sigma),
-        "the root of the unbiased MMD², which may be below 0": _mmd2(x, y, sigma, unbiased=True).clamp(min=0).sqrt(),
-        "the exponent is divided by σ²; it is 2σ²": _mmd2(x, y, sigma / math.sqrt(2)).sqrt(),
-        "the middle term counts twice": (_mmd2(x, y, sigma) + _gauss(x, y, sigma).mean()).sqrt(),
+        "MMD² itself; its root is asked": mmd2_by_tables(x, y, sigma),
+        "the root of the unbiased MMD², which may be below 0": mmd2_by_tables(x, y, sigma, unbiased=True)
+        .clamp(min=0)
+        .sqrt(),
+        "the exponent is divided by σ²; it is 2σ²": mmd2_by_tables(x, y, sigma / math.sqrt(2)).sqrt(),
+        "the middle term counts twice": (mmd2_by_tables(x, y, sigma) + _gauss(x, y, sigma).mean()).sqrt(),
     }
     leaf = y.clone().requires_grad_()
     got = root_mmd(x, leaf, sigma)
     expect_shape("the root", got, ())
-    expect_close("the root", got, _mmd2(x, y, sigma).sqrt(), atol=1e-6, rtol=1e-4, mistakes=wrong)
+    expect_close("the root", got, mmd2_by_tables(x, y, sigma).sqrt(), atol=1e-6, rtol=1e-4, mistakes=wrong)
     expect(
         bool(getattr(got, "requires_grad", False)),
         "the root has no slope in y. Likely mistake: .detach(), .item() or no_grad.",
     )
     (slope,) = torch.autograd.grad(got, leaf)
     other = y.clone().requires_grad_()
-    (expected,) = torch.autograd.grad(_mmd2(x, other, sigma).sqrt(), other)
+    (expected,) = torch.autograd.grad(mmd2_by_tables(x, other, sigma).sqrt(), other)
     expect_close("the slope of the root", slope, expected, atol=1e-6, rtol=1e-3)
     far = 100.0 * draw(24, 4, 1).sign() * torch.arange(1.0, 5.0).double()[:, None]  # MMD² is 0 there without rounding
     for equal in (x, x.flip(0), far):
@@ -507,7 +511,7 @@ def check_gmmn_step(gmmn_step: Callable[..., Any]) -> None:
     def flat(tensors: Sequence[Tensor]) -> Tensor:
         return torch.cat([tensor.detach().flatten() for tensor in tensors])
 
-    before, squared = flat(weights), _mmd2(data, net(noise), sigma)
+    before, squared = flat(weights), mmd2_by_tables(data, net(noise), sigma)
     root = squared.sqrt()
     slope = flat(torch.autograd.grad(root, weights, retain_graph=True))
     slope_of_square = flat(torch.autograd.grad(squared, weights))
@@ -518,7 +522,7 @@ def check_gmmn_step(gmmn_step: Callable[..., Any]) -> None:
     got = gmmn_step(net, *given, sigma, rate)
     after = flat(list(net.parameters()))
     with torch.no_grad():
-        later = _mmd2(data, net(noise), sigma).sqrt()
+        later = mmd2_by_tables(data, net(noise), sigma).sqrt()
     expect_close(
         "the vector of all weights after the step",
         after,

@@ -105,7 +105,7 @@ def check_shifted_gram_slope(shifted_gram_slope: Callable[..., Any]) -> None:
         "twice the role of k, as if the matrix were symmetric": 2 * symmetric / n,
         "G - Ĝ is transposed": slope(shift, turn=True),
         "the sign: this is the way down": -expected,
-        "the 2 of the square is missing": expected / 2,
+        "the 2 of the square is missing, or a mean over the two images was taken": expected / 2,
         "not divided by the number of places": expected * n,
         "divided by all places; only those count whose partner is in the image": expected * n / 20,
         "4 in place of 2: the two roles are already added": 2 * expected,

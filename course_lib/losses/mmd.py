@@ -23,7 +23,7 @@ def gaussian_kernel(x: Tensor, y: Tensor, bandwidths: Sequence[float] | Tensor) 
     Returns:
         (N, M), from 0 to the number of bandwidths.
     """
-    return _of_squares(_squares(x, y), bandwidths)
+    return _of_squares(squared_distances(x, y), bandwidths)
 
 
 def median_bandwidth(x: Tensor, y: Tensor | None = None) -> float:
@@ -113,8 +113,8 @@ def mmd2_of_features(x: Tensor, y: Tensor) -> Tensor:
     return (x.mean(0) - y.mean(0)).square().sum()
 
 
-def _squares(x: Tensor, y: Tensor) -> Tensor:
-    """‖x − y‖² for all pairs, (N, M), by the differences of means-free points, so that few digits are lost."""
+def squared_distances(x: Tensor, y: Tensor) -> Tensor:
+    """‖x − y‖² for all pairs of (N, …) and (M, …), both moved by the mean of x so that few digits are lost: (N, M)."""
     x, y = x.flatten(1), y.flatten(1)
     middle = x.detach().mean(0)
     x, y = x - middle, y - middle

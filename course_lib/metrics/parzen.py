@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from course_lib.errors import CourseError
+from course_lib.losses.mmd import squared_distances
 
 ROWS = 1000  # points at a time, so that the table of distances to the samples stays small
 
@@ -130,7 +131,7 @@ def _densities(x: Tensor, samples: Tensor, bandwidths: Sequence[float]) -> Tenso
 
 
 def _squares(x: Tensor, samples: Tensor) -> Tensor:
-    """‖x − s‖² for all pairs, (N, M), of points moved to the samples' mean, so that few digits are lost."""
+    """‖x − s‖² for all pairs, (N, M)."""
     if not len(x) or not len(samples):
         raise CourseError(f"A Parzen window needs points and samples; there are {len(x)} and {len(samples)}.")
     x, samples = x.detach().flatten(1), samples.detach().flatten(1)
@@ -138,6 +139,4 @@ def _squares(x: Tensor, samples: Tensor) -> Tensor:
         raise CourseError(f"The points have {x.shape[1]} numbers each and the samples {samples.shape[1]}.")
     if x.device.type != "mps":  # which has no float64
         x, samples = x.double(), samples.double()
-    middle = samples.mean(0)
-    x, samples = x - middle, samples - middle
-    return (x.square().sum(1)[:, None] - 2 * x @ samples.T + samples.square().sum(1)[None]).clamp(min=0)
+    return squared_distances(x, samples)

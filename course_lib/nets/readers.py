@@ -59,17 +59,14 @@ class InceptionReader(nn.Module):
 
         # transform_input would turn images normalised by ImageNet's mean and deviation into [-1, 1]: ours are there
         self.net = inception_v3(weights=None, aux_logits=True, transform_input=False, init_weights=False)
-        self._cut()
+        self.head, self.net.fc = self.net.fc, nn.Identity()
+        self.net.aux_logits, self.net.AuxLogits = False, None
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Take torchvision's weights, as `Inception_V3_Weights.IMAGENET1K_V1` has them (its auxiliary scores go)."""
         own = {name: value for name, value in state.items() if not name.startswith(("AuxLogits.", "fc."))}
         self.net.load_state_dict(own)
         self.head.load_state_dict({"weight": state["fc.weight"], "bias": state["fc.bias"]})
-
-    def _cut(self) -> None:
-        self.head, self.net.fc = self.net.fc, nn.Identity()
-        self.net.aux_logits, self.net.AuxLogits = False, None
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         if images.dim() != 4 or images.shape[1] not in (1, 3):

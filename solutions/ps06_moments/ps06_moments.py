@@ -754,9 +754,7 @@ for seed, n, m, d, sigma in ((0, 5, 8, 2, 0.9), (1, 1, 3, 3, 2.0), (2, 7, 2, 1, 
     y = (3.0 + torch.rand(m, d, generator=draws, dtype=torch.float64)).requires_grad_()
     x = x.clamp(-1, 1).requires_grad_()  # so x and y are 2 or more apart, and MMD^2 is far from 0
     data, other = x.detach().clone().requires_grad_(), y.detach().clone().requires_grad_()
-    total = 0.0
-    for one, two, sign in ((data, data, 1), (data, other, -2), (other, other, 1)):
-        total = total + sign * torch.exp(-(one[:, None] - two[None]).square().sum(2) / (2 * sigma**2)).mean()
+    total = checks.mmd2_by_tables(data, other, sigma)
     total.sqrt().backward()
     got = root_mmd(x, y, sigma)
     got.backward()
@@ -778,9 +776,7 @@ step, total = 1.0, torch.ones(())
 while float(total.detach()) > 3e-6:  # near 0, MMD² falls with the square of the step: by 0.64 each time
     step = 0.8 * step
     near = (x + torch.tensor([step, 0.5 * step])).requires_grad_()
-    total = 0.0
-    for one, two, sign in ((x, x, 1), (x, near, -2), (near, near, 1)):
-        total = total + sign * torch.exp(-(one[:, None] - two[None]).square().sum(2) / 2).mean()
+    total = checks.mmd2_by_tables(x, near, 1.0)
 assert float(total.detach()) > 1.5e-6
 expected = torch.autograd.grad(total.sqrt(), near)[0]
 again = near.detach().clone().requires_grad_()
@@ -799,11 +795,7 @@ for seed, n, m, rate in ((3, 6, 9, 0.3), (4, 5, 2, 1.0)):
     data = 4.0 + torch.rand(n, 2, generator=draws, dtype=torch.float64)  # the net draws between -1 and 1
     noise = 2 * torch.rand(m, 3, generator=draws, dtype=torch.float64) - 1
     ours, kept = copy.deepcopy(net), (data.clone(), noise.clone())
-    samples = ours(noise)
-    total = 0.0
-    for one, two, sign in ((data, data, 1), (data, samples, -2), (samples, samples, 1)):
-        total = total + sign * torch.exp(-(one[:, None] - two[None]).square().sum(2) / (2 * 3.0**2)).mean()
-    root = total.sqrt()
+    root = checks.mmd2_by_tables(data, ours(noise), 3.0).sqrt()
     slopes = torch.autograd.grad(root, list(ours.parameters()))
     got = gmmn_step(net, data, noise, 3.0, rate)
     assert torch.equal(data, kept[0]), "changed what it was given"
@@ -815,11 +807,8 @@ for seed, n, m, rate in ((3, 6, 9, 0.3), (4, 5, 2, 1.0)):
 net = checks.small_generator(checks.fresh(15))
 noise = 2 * torch.rand(8, 3, generator=draws, dtype=torch.float64) - 1
 data, ours = net(noise).detach() + 0.025, copy.deepcopy(net)  # near, in units of a small width: a steep root
-samples = ours(noise)
-total = 0.0
-for one, two, sign in ((data, data, 1), (data, samples, -2), (samples, samples, 1)):
-    total = total + sign * torch.exp(-(one[:, None] - two[None]).square().sum(2) / (2 * 0.05**2)).mean()
-slopes = torch.autograd.grad(total.sqrt(), list(ours.parameters()))
+root = checks.mmd2_by_tables(data, ours(noise), 0.05).sqrt()
+slopes = torch.autograd.grad(root, list(ours.parameters()))
 gmmn_step(net, data, noise, 0.05, 0.1)
 for weight, before, slope in zip(net.parameters(), ours.parameters(), slopes, strict=True):
     torch.testing.assert_close(weight.detach(), (before - 0.1 * slope).detach(), rtol=1e-3, atol=1e-5)

@@ -154,6 +154,7 @@ FURTHER = [
     ("linear", (MEAN, MEAN.replace("h.mean()", "h.sum()")), "a sum; a mean is asked."),
     ("linear", (MEAN, "estimate, error = h.mean(), h.var() / len(h)"), "the variance of the mean; its root is asked."),
     ("linear", (MEAN, "estimate, error = h.mean(), h.std() / len(h)"), "divided by n in place of its root."),
+    ("linear", (MEAN, "estimate, error = h.mean(), h.var() / math.sqrt(len(h))"), "the variance in place of the deviation."),
     ("linear", ("torch.erfc(estimate / error / math.sqrt(2))", "torch.erfc(estimate / h.std() / math.sqrt(2))"), "the deviation of one term in place of the error of the mean."),
     ("permutation", (TABLE, "L = K - torch.diag_embed(K.diagonal(dim1=1, dim2=2))\n    p, q, m = (w > 0).to(K), (w < 0).to(K), size - n\n    within = ((p @ L) * p).sum(2) / (n * (n - 1)) + ((q @ L) * q).sum(2) / (m * (m - 1))\n    return within - 2 * ((p @ K) * q).sum(2) / (n * m)"), "the unbiased MMD²; the biased one is asked."),
     ("permutation", (EACH, EACH.replace(">=", "<")), "the deals that are less than ours are counted."),
@@ -195,7 +196,7 @@ class TestHints(
 def test_the_references_agree_with_the_library(unbiased: bool) -> None:
     """Two ways to the same MMD²."""
     x, y = checks.draw(50, 6, 3), checks.draw(51, 4, 3) + 0.3
-    ours = checks._mmd2(x, y, 0.9, unbiased=unbiased)
+    ours = checks.mmd2_by_tables(x, y, 0.9, unbiased=unbiased)
     torch.testing.assert_close(ours, mmd2(x, y, (0.9,), biased=not unbiased), rtol=1e-9, atol=1e-12)
 
 

@@ -28,7 +28,7 @@ OF_MUTANTS = [
     ("shifted", "slope: as if symmetric", "twice the role of k, as if the matrix were symmetric."),
     ("shifted", "slope: transposed", "G - Ĝ is transposed."),
     ("shifted", "slope: sign", "the sign: this is the way down."),
-    ("shifted", "slope: 2 missing", "the 2 of the square is missing."),
+    ("shifted", "slope: 2 missing", "the 2 of the square is missing, or a mean over the two images was taken."),
     ("shifted", "slope: not divided", "not divided by the number of places."),
     ("shifted", "slope: divided by all places", "divided by all places; only those count whose partner is in the image."),
     ("shifted", "slope: autograd", "it asks autograd, and here autograd is off"),
